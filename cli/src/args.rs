@@ -1,0 +1,146 @@
+//! Arguments and the environment: the only place that reads either.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{
+    backup, completion, doctor, emit, export, import, record, serve, status, task, thread, verify, version,
+};
+
+/// Everything `spl` was told.
+#[derive(Parser)]
+#[command(
+    name = "spl",
+    version,
+    about = "Serve an append-only log of records; write, read and watch it",
+    max_term_width = 100,
+    after_help = "\
+Start here:
+  spl serve --daemon --insecure-localhost    run an instance in the background
+  spl intend \"ship the release\"              open a thread
+  spl thread list                            see what is going on
+  spl doctor                                 find out what is wrong, and how to mend it
+
+Exit codes:
+  0 done   1 refused or failed   2 usage   3 cannot reach the instance   4 not authorised"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// Talk to the instance at this address [default: the one this home runs, else http://127.0.0.1:9100]
+    #[arg(long, global = true, value_name = "URL", env = "SPL_SERVE_URL", hide_env_values = true)]
+    pub(crate) server: Option<String>,
+    /// Authenticate with this token [default: the one saved in the home]
+    #[arg(long, global = true, value_name = "TOKEN", env = "SPL_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Choose how results are printed
+    #[arg(short = 'o', long, global = true, value_name = "FORMAT", value_enum, default_value = "human")]
+    pub(crate) output: Format,
+    /// Print JSON: the same as -o json
+    #[arg(long, global = true, conflicts_with = "output")]
+    pub(crate) json: bool,
+    /// Use this home directory [default: ~/.syncro]
+    #[arg(long, global = true, value_name = "DIR", env = "SYNCROPEL_HOME", hide_env_values = true)]
+    pub(crate) home: Option<PathBuf>,
+    /// Any text here turns colour off, as <https://no-color.org> asks.
+    #[arg(long, global = true, hide = true, env = "NO_COLOR", hide_env_values = true)]
+    no_color: Option<String>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables and sentences for people
+    Human,
+    /// The instance's answer, as it came
+    Json,
+    /// One JSON object on each line, for lists and streams
+    StreamJson,
+}
+
+impl Globals {
+    /// The chosen format.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
+
+    /// Whether the environment asks for no colour.
+    pub(crate) fn no_color(&self) -> bool {
+        self.no_color.as_deref().is_some_and(|v| !v.is_empty())
+    }
+
+    /// The home directory, absolute where that can be found out.
+    pub(crate) fn home_dir(&self) -> Option<PathBuf> {
+        let given = self.home.clone().filter(|h| !h.as_os_str().is_empty());
+        let home = given.or_else(|| std::env::home_dir().map(|user| user.join(".syncro")))?;
+        Some(std::path::absolute(&home).unwrap_or(home))
+    }
+}
+
+/// Who writes.
+#[derive(Args)]
+pub(crate) struct ActorArg {
+    /// Write as this actor [default: `[identity] actor` in config.toml, else did:sync:user:<login name>]
+    #[arg(long, value_name = "DID", env = "SPL_ACTOR", hide_env_values = true)]
+    pub(crate) actor: Option<String>,
+}
+
+impl ActorArg {
+    /// The actor, where one was named.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.actor.as_deref().filter(|a| !a.is_empty())
+    }
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run an instance, or look after the one that runs
+    Serve(serve::ServeArgs),
+    /// Show whether the instance answers, and what it is
+    Status,
+    /// Check the home and the instance, and say how to mend what is wrong
+    Doctor,
+    /// State a goal: opens a thread
+    Intend(emit::EmitArgs),
+    /// Report an action
+    Do(emit::EmitArgs),
+    /// Report an observation, a judgement or an outcome
+    Know(emit::EmitArgs),
+    /// Report an insight or a decision
+    Learn(emit::EmitArgs),
+    /// Get, post or query records
+    #[command(subcommand)]
+    Record(record::RecordCommand),
+    /// List, show, watch or replay threads
+    #[command(subcommand)]
+    Thread(thread::ThreadCommand),
+    /// Add tasks, and bring them to their end
+    #[command(subcommand)]
+    Task(task::TaskCommand),
+    /// Write all records as lines of JSON
+    Export(export::ExportArgs),
+    /// Store the records of an export
+    Import(import::ImportArgs),
+    /// Recompute every id, the chain and all state, and compare
+    Verify(verify::VerifyArgs),
+    /// Rebuild all state from the log, and print its digest
+    Replay,
+    /// Copy the log, while it is in use
+    Backup(backup::BackupArgs),
+    /// Put a backup into a stopped home
+    Restore(backup::RestoreArgs),
+    /// Print the completion script of a shell
+    Completion(completion::CompletionArgs),
+    /// Print the version
+    Version(version::VersionArgs),
+}

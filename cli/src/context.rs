@@ -1,0 +1,319 @@
+//! What every command needs: the home, the settings, the instance to talk to, and who writes.
+
+use std::{fs, io, net::IpAddr, time::Duration};
+
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    args::{ActorArg, Globals},
+    client::{Client, Credential},
+    error::Failure,
+    home::Home,
+    output::{self, Output},
+    prompt,
+};
+
+/// Where an instance listens unless told otherwise.
+pub(crate) const DEFAULT_PORT: u16 = 9100;
+
+/// `config.toml` in the home.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Who writes.
+    pub(crate) identity: IdentityConfig,
+    /// Where the instance is.
+    pub(crate) server: ServerConfig,
+}
+
+/// `[identity]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct IdentityConfig {
+    /// The actor of records written from here.
+    pub(crate) actor: Option<String>,
+}
+
+/// `[server]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerConfig {
+    /// The instance to talk to.
+    pub(crate) url: Option<String>,
+    /// The address `serve` binds.
+    pub(crate) host: Option<IpAddr>,
+    /// The port `serve` binds.
+    pub(crate) port: Option<u16>,
+}
+
+/// What a command works with.
+pub(crate) struct Context {
+    /// The global options.
+    pub(crate) globals: Globals,
+    /// The home directory.
+    pub(crate) home: Home,
+    /// Where results go.
+    pub(crate) out: Output,
+}
+
+/// Where the log of a command such as `export` is.
+pub(crate) enum Source {
+    /// Behind an instance.
+    Instance,
+    /// In this home, which nobody runs.
+    StoppedHome,
+}
+
+impl Context {
+    /// From the global options.
+    pub(crate) fn new(globals: Globals) -> Result<Self, Failure> {
+        let root = globals
+            .home_dir()
+            .ok_or_else(|| Failure::usage("cannot tell where the home directory is").hint("name it with --home DIR"))?;
+        let out = Output::new(&globals);
+        Ok(Self { globals, home: Home::new(root), out })
+    }
+
+    /// The home's `config.toml`; empty where there is none.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        let path = self.home.path("config.toml");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
+            Err(e) => return Err(Failure::file("read", &path, &e)),
+        };
+        toml::from_str(&text).map_err(|e| {
+            Failure::refused(format!("{} is no valid configuration: {}", path.display(), e.message()))
+                .hint("it may hold `actor` under [identity], and `url`, `host` and `port` under [server]")
+        })
+    }
+
+    /// The address of the instance, in the documented order of precedence.
+    pub(crate) fn server_url(&self) -> Result<Url, Failure> {
+        if let Some(given) = self.named_server() {
+            return parse_url(given);
+        }
+        if let Some(instance) = self.home.instance() {
+            return parse_url(&instance.url);
+        }
+        let server = self.config()?.server;
+        if let Some(url) = server.url {
+            return parse_url(&url);
+        }
+        let host = server.host.filter(|host| !host.is_unspecified()).unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        let socket = std::net::SocketAddr::new(host, server.port.unwrap_or(DEFAULT_PORT));
+        parse_url(&format!("http://{socket}"))
+    }
+
+    fn named_server(&self) -> Option<&str> {
+        self.globals.server.as_deref().filter(|s| !s.is_empty())
+    }
+
+    /// A client for the instance, with the credential that may be sent to it.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let base = self.server_url()?;
+        let credential = Credential { token: self.token(&base)?, local_proof: self.local_proof(&base) };
+        Client::new(base, credential)
+    }
+
+    /// A client that sends no token: for routes that are open to all.
+    pub(crate) fn open_client(&self) -> Result<Client, Failure> {
+        Client::new(self.server_url()?, Credential::default())
+    }
+
+    /// The token for an instance, where there is one and it may be sent there.
+    fn token(&self, base: &Url) -> Result<Option<String>, Failure> {
+        let token = match self.globals.token.as_deref().filter(|t| !t.is_empty()) {
+            Some(token) => token.to_owned(),
+            None => match self.home.saved_token()? {
+                Some(saved) => {
+                    self.check_saved_token_target(base, saved.origin.as_deref())?;
+                    saved.token
+                }
+                None => return Ok(None),
+            },
+        };
+        if base.scheme() == "http" && !is_loopback(base) {
+            self.confirm_plain_http(base)?;
+        }
+        Ok(Some(token))
+    }
+
+    /// A saved token goes to the origin it was saved for, and on this machine only to the home's own instance.
+    fn check_saved_token_target(&self, base: &Url, saved_for: Option<&str>) -> Result<(), Failure> {
+        let origin = base.origin().ascii_serialization();
+        if is_loopback(base) {
+            if self.home.held_port() == base.port_or_known_default() {
+                return Ok(());
+            }
+            return Err(if listens(base) {
+                Failure::unreachable(format!("something else answers at {origin}: not the instance of this home"))
+                    .hint("the saved token is sent to no other; run `spl serve --status`, or pass --token")
+            } else {
+                unreachable_at(base, "nothing listens there")
+            });
+        }
+        match saved_for {
+            Some(saved) if saved != origin => Err(Failure::not_authorised(format!(
+                "the saved token belongs to {saved} and is not sent to {origin}"
+            ))
+            .hint("pass the token for this instance with --token")),
+            _ => Ok(()),
+        }
+    }
+
+    fn confirm_plain_http(&self, base: &Url) -> Result<(), Failure> {
+        let question = format!("Send the token to {} without encryption?", base.origin().ascii_serialization());
+        if self.out.is_human() && prompt::confirm(&question)? {
+            return Ok(());
+        }
+        Err(Failure::refused("a token is not sent over plain http to another machine")
+            .hint("use an https address, or a tunnel to a loopback port"))
+    }
+
+    /// The local proof: only for the port that the holder of this home's lock recorded.
+    fn local_proof(&self, base: &Url) -> Option<String> {
+        let own = base.scheme() == "http" && is_loopback(base) && self.home.held_port() == base.port_or_known_default();
+        own.then(|| self.home.local_proof()).flatten()
+    }
+
+    /// Who writes: as named, as configured, as the token says, or the login name.
+    pub(crate) fn actor(&self, given: &ActorArg, client: &Client) -> Result<String, Failure> {
+        if let Some(actor) = given.named() {
+            return Ok(actor.to_owned());
+        }
+        if let Some(actor) = self.config()?.identity.actor {
+            return Ok(actor);
+        }
+        let from_token = if client.has_token() { actor_of_token(client) } else { None };
+        Ok(from_token.unwrap_or_else(login_actor))
+    }
+
+    /// Whether a command reads from an instance or from the stopped home.
+    pub(crate) fn source(&self) -> Result<Source, Failure> {
+        let stopped = self.named_server().is_none()
+            && !self.home.is_held()
+            && self.home.has_log()
+            && self.config()?.server.url.is_none();
+        Ok(if stopped { Source::StoppedHome } else { Source::Instance })
+    }
+}
+
+/// The failure of not reaching an instance.
+pub(crate) fn unreachable_at(base: &Url, why: &str) -> Failure {
+    let origin = base.origin().ascii_serialization();
+    let failure = Failure::unreachable(format!("cannot reach the instance at {origin}: {why}"));
+    if is_loopback(base) {
+        failure.hint("start one with `spl serve --daemon`, or name another with --server URL")
+    } else {
+        failure.hint("check the address, and that the instance runs there")
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, Failure> {
+    let bad = |why: &str| {
+        Failure::usage(format!("`{text}` is no address of an instance: {why}"))
+            .hint("an address looks like http://127.0.0.1:9100")
+    };
+    let url = Url::parse(text).map_err(|e| bad(&e.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(bad("it must start with http:// or https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad("a credential belongs into --token"));
+    }
+    if url.query().is_some() || url.fragment().is_some() || url.path() != "/" {
+        return Err(bad("it must have no path"));
+    }
+    Ok(url)
+}
+
+/// Whether an address names this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn listens(url: &Url) -> bool {
+    let Ok(addresses) = url.socket_addrs(|| None) else { return false };
+    addresses.iter().any(|a| std::net::TcpStream::connect_timeout(a, Duration::from_secs(2)).is_ok())
+}
+
+fn actor_of_token(client: &Client) -> Option<String> {
+    let answer = client.get(&["v1", "identity"]).send().ok()?;
+    let identity: Value = serde_json::from_str(&answer.body).ok()?;
+    identity.get("actor").and_then(Value::as_str).filter(|a| !a.is_empty()).map(str::to_owned)
+}
+
+/// `did:sync:user:<login name>`, other characters than a DID may have percent-encoded.
+pub(crate) fn login_actor() -> String {
+    let uid = nix::unistd::geteuid();
+    let name = nix::unistd::User::from_uid(uid)
+        .ok()
+        .flatten()
+        .map_or_else(|| format!("uid-{uid}"), |user| user.name);
+    format!("did:sync:user:{}", did_segment(&name))
+}
+
+fn did_segment(name: &str) -> String {
+    let encoded: String = name
+        .bytes()
+        .map(|b| match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => char::from(b).to_string(),
+            _ => format!("%{b:02X}"),
+        })
+        .collect();
+    if encoded.is_empty() { "unknown".to_owned() } else { encoded }
+}
+
+/// Reads text given as `-` (stdin), `@file`, or itself.
+pub(crate) fn read_text_argument(given: &str) -> Result<String, Failure> {
+    if given == "-" {
+        if io::IsTerminal::is_terminal(&io::stdin()) {
+            output::note("reading from the terminal; end with Ctrl-D");
+        }
+        return io::read_to_string(io::stdin())
+            .map_err(|e| Failure::refused(format!("cannot read the standard input: {e}")));
+    }
+    match given.strip_prefix('@') {
+        Some(path) => fs::read_to_string(path).map_err(|e| Failure::file("read", path.as_ref(), &e)),
+        None => Ok(given.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn login_names_fit_into_a_did() {
+        assert_eq!(did_segment("alice"), "alice");
+        assert_eq!(did_segment("jo é"), "jo%20%C3%A9");
+        assert_eq!(did_segment(""), "unknown");
+    }
+
+    #[test]
+    fn addresses_are_parsed_strictly() {
+        assert!(parse_url("http://127.0.0.1:9100").is_ok());
+        for bad in ["127.0.0.1:9100", "ftp://x", "http://u:p@x", "http://x/path", "http://x?q=1"] {
+            assert!(parse_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_recognised() {
+        for (url, expected) in [
+            ("http://127.0.0.1:1", true),
+            ("http://127.8.9.1:1", true),
+            ("http://[::1]:1", true),
+            ("http://localhost:1", true),
+            ("http://localhost.example:1", false),
+            ("http://10.0.0.1:1", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The only place here that takes randomness.
+
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+
+use crate::error::Failure;
+
+/// A new thread id: `th_` and 64 random hex digits.
+pub(crate) fn thread_id() -> Result<String, Failure> {
+    let mut bytes = [0; 32];
+    fill(&mut bytes)?;
+    Ok(format!("th_{}", HEXLOWER.encode(&bytes)))
+}
+
+/// A random duration up to `most`: full jitter, so that clients cut off together do not return together.
+pub(crate) fn jitter(most: Duration) -> Result<Duration, Failure> {
+    let mut bytes = [0; 4];
+    fill(&mut bytes)?;
+    let share = f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX);
+    Ok(most.mul_f64(share))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place of the command line that takes randomness")]
+fn fill(bytes: &mut [u8]) -> Result<(), Failure> {
+    getrandom::fill(bytes).map_err(|e| Failure::refused(format!("the system gave no random bytes: {e}")))
+}

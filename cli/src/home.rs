@@ -1,0 +1,191 @@
+//! The home directory: where its files are, and who holds it.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+
+/// A home directory, there or not.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    root: PathBuf,
+}
+
+/// What a running instance says of itself in `run/instance.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InstanceFile {
+    /// Where it listens.
+    pub(crate) url: String,
+    /// The bound port.
+    pub(crate) port: u16,
+    /// Its process.
+    pub(crate) pid: i32,
+    /// Its DID.
+    #[serde(default)]
+    pub(crate) instance_did: String,
+    /// Its version.
+    #[serde(default)]
+    pub(crate) version: String,
+    /// When it was ready.
+    #[serde(default)]
+    pub(crate) started_at: String,
+}
+
+/// A process, told apart from a later one with the same id by its start time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// The process id.
+    pub(crate) pid: i32,
+    /// Clock ticks between boot and its start.
+    pub(crate) start_ticks: u64,
+}
+
+impl Process {
+    /// Whether it lives.
+    pub(crate) fn is_alive(self) -> bool {
+        start_ticks(self.pid) == Some(self.start_ticks)
+    }
+}
+
+impl Home {
+    /// The home at `root`.
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The directory itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A path below it.
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.root.join(below)
+    }
+
+    /// Whether it holds a log.
+    pub(crate) fn has_log(&self) -> bool {
+        self.path("log.redb").exists()
+    }
+
+    /// Makes a directory below the home, and the home, for their owner only.
+    pub(crate) fn make_dir(&self, below: &str) -> Result<PathBuf, Failure> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let path = self.path(below);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|e| Failure::file("create the directory", &path, &e))?;
+        Ok(path)
+    }
+
+    /// Whether a process holds the home's lock. Where the lock could be had, it is let go at once.
+    pub(crate) fn is_held(&self) -> bool {
+        let Ok(file) = File::open(self.path("run/lock")) else { return false };
+        // A shared lock is refused by the holder's exclusive one, and does not get in the way of other askers.
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
+    /// The process that `run/spl.pid` names.
+    pub(crate) fn process(&self) -> Option<Process> {
+        let text = fs::read_to_string(self.path("run/spl.pid")).ok()?;
+        let mut words = text.split_ascii_whitespace();
+        let pid = words.next()?.parse().ok().filter(|pid| *pid > 1)?;
+        Some(Process { pid, start_ticks: words.next()?.parse().ok()? })
+    }
+
+    /// The live process that runs this home: it is the one recorded, and the lock is held.
+    pub(crate) fn running(&self) -> Option<Process> {
+        self.process().filter(|process| process.is_alive() && self.is_held())
+    }
+
+    /// What the instance recorded about itself.
+    pub(crate) fn instance(&self) -> Option<InstanceFile> {
+        let text = fs::read_to_string(self.path("run/instance.json")).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// The port of the instance that holds the lock now.
+    pub(crate) fn held_port(&self) -> Option<u16> {
+        self.is_held().then(|| self.instance().map(|instance| instance.port))?
+    }
+
+    /// The local proof that the running instance wrote: 64 hex digits, from a plain file.
+    pub(crate) fn local_proof(&self) -> Option<String> {
+        let path = self.path("run/local");
+        if !fs::symlink_metadata(&path).ok()?.is_file() {
+            return None;
+        }
+        let text = fs::read_to_string(path).ok()?;
+        let proof = text.trim();
+        (proof.len() == 64 && proof.bytes().all(|b| b.is_ascii_hexdigit())).then(|| proof.to_owned())
+    }
+
+    /// The saved token, where there is one.
+    pub(crate) fn saved_token(&self) -> Result<Option<SavedToken>, Failure> {
+        let path = self.path("token");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(SavedToken::parse(&text)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Failure::file("read the saved token", &path, &e)),
+        }
+    }
+}
+
+/// A token in `<home>/token`, with what it was saved for: the token on the first line, then `origin <origin>`.
+#[derive(Clone)]
+pub(crate) struct SavedToken {
+    /// The bearer.
+    pub(crate) token: String,
+    /// The only origin it may be sent to, where one was recorded.
+    pub(crate) origin: Option<String>,
+}
+
+impl SavedToken {
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let token = lines.next()?.to_owned();
+        let origin = lines.find_map(|line| line.strip_prefix("origin ")).map(|o| o.trim().to_owned());
+        Some(Self { token, origin })
+    }
+}
+
+/// When a process started, in clock ticks since boot: the 22nd field of `/proc/<pid>/stat`.
+fn start_ticks(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the command's name in parentheses, which may hold spaces and parentheses itself.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace();
+    // A zombie has ended; only its exit code waits to be read.
+    if fields.next()? == "Z" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_a_namesake_is_not() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let ticks = start_ticks(pid).unwrap();
+        assert!(Process { pid, start_ticks: ticks }.is_alive());
+        assert!(!Process { pid, start_ticks: ticks + 1 }.is_alive());
+    }
+
+    #[test]
+    fn a_saved_token_knows_where_it_belongs() {
+        let saved = SavedToken::parse("secret\norigin http://127.0.0.1:9100\n").unwrap();
+        assert_eq!(saved.token, "secret");
+        assert_eq!(saved.origin.as_deref(), Some("http://127.0.0.1:9100"));
+        assert!(SavedToken::parse("\n").is_none());
+    }
+}

@@ -1,0 +1,266 @@
+//! Commits: the records that one accepted command writes, together or not at all, and the chain over them.
+//!
+//! A commit's encoded bytes are postcard: format version, first sequence, time, then each record as a byte
+//! string of its own. `chain` = BLAKE3(previous chain ‖ encoded bytes); the chain before the first commit is
+//! 32 zero bytes. `docs/log-format.md` has the layout field by field.
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::RecordId,
+    limits,
+    record::{Act, DataType, Origin, Provenance, Record, Signature, StoredRecord},
+    time::UnixMillis,
+};
+
+/// The version of the encoding that this code writes and reads.
+pub const FORMAT_VERSION: u8 = 1;
+
+/// The hash chain's value after a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Chain([u8; 32]);
+
+impl Chain {
+    /// The value before the first commit.
+    pub const GENESIS: Self = Self([0; 32]);
+
+    /// The value after one more commit.
+    #[must_use]
+    pub fn after(&self, encoded_commit: &[u8]) -> Self {
+        Self(*blake3::Hasher::new().update(&self.0).update(encoded_commit).finalize().as_bytes())
+    }
+
+    /// From raw bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The raw bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Parses 64 lowercase hex digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        RecordId::parse(text).map(|id| Self(*id.as_bytes()))
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where the log ends: the last record's position, the chain there, and the last commit's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Position of the last record; 0 for an empty log.
+    pub sequence: u64,
+    /// The chain after the last commit.
+    pub chain: Chain,
+    /// The last commit's time.
+    pub committed_at: UnixMillis,
+}
+
+impl Head {
+    /// The head of an empty log.
+    pub const EMPTY: Self = Self { sequence: 0, chain: Chain::GENESIS, committed_at: UnixMillis(0) };
+}
+
+/// A commit about to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Position of its first record.
+    pub first_sequence: u64,
+    /// When it was decided: the later of the wall clock and the previous commit's time.
+    pub committed_at: UnixMillis,
+    /// Its records, at least one.
+    pub entries: Vec<Entry>,
+}
+
+/// A record of a commit, with who wrote it and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The record.
+    pub record: Record,
+    /// Who wrote it and how.
+    pub provenance: Provenance,
+}
+
+/// Bytes that are no record or commit of this format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Written by another version.
+    #[error("format version {0} is unknown; this build reads version {FORMAT_VERSION}")]
+    Version(u8),
+    /// Not decodable, or not within the limits of a record.
+    #[error("malformed: {0}")]
+    Malformed(&'static str),
+}
+
+#[derive(Serialize, Deserialize)]
+struct SignatureWire<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    bytes: &'a [u8],
+    key_id: &'a str,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RecordWire<'a> {
+    id: [u8; 32],
+    parents: Vec<[u8; 32]>,
+    thread: &'a str,
+    actor: &'a str,
+    act: Act,
+    body: &'a str,
+    clock: u64,
+    data_type: DataType,
+    judged_by: Option<[u8; 32]>,
+    origin: Origin,
+    service_account_id: Option<&'a str>,
+    token_id: Option<[u8; 32]>,
+    sees_opening: bool,
+    #[serde(borrow)]
+    signature: Option<SignatureWire<'a>>,
+}
+
+/// Encodes one record of a commit.
+#[must_use]
+pub fn encode_entry(record: &Record, provenance: &Provenance) -> Vec<u8> {
+    let wire = RecordWire {
+        id: *record.id.as_bytes(),
+        parents: record.parents.iter().map(|p| *p.as_bytes()).collect(),
+        thread: &record.thread,
+        actor: &record.actor,
+        act: record.act,
+        body: &record.body,
+        clock: record.clock,
+        data_type: record.data_type,
+        judged_by: record.judged_by.map(|j| *j.as_bytes()),
+        origin: provenance.origin,
+        service_account_id: provenance.service_account_id.as_deref(),
+        token_id: provenance.token_id,
+        sees_opening: provenance.sees_opening,
+        signature: provenance
+            .signature
+            .as_ref()
+            .map(|s| SignatureWire { bytes: &s.bytes, key_id: &s.key_id }),
+    };
+    // Writing to a growing vector cannot fail, and the type has no map without a length.
+    postcard::to_stdvec(&wire).unwrap_or_default()
+}
+
+/// Decodes one record, strictly: within limits, nothing left over. The id is taken as stored; verification
+/// recomputes it.
+///
+/// # Errors
+/// [`DecodeError::Malformed`].
+pub fn decode_entry(bytes: &[u8]) -> Result<(Record, Provenance), DecodeError> {
+    let malformed = |what| DecodeError::Malformed(what);
+    let (wire, rest) =
+        postcard::take_from_bytes::<RecordWire<'_>>(bytes).map_err(|_| malformed("record encoding"))?;
+    if !rest.is_empty() {
+        return Err(malformed("bytes after a record"));
+    }
+    if wire.parents.len() > limits::PARENTS_MAX
+        || wire.thread.len() > limits::THREAD_BYTES_MAX
+        || wire.actor.len() > limits::ACTOR_BYTES_MAX
+        || wire.body.len() > limits::BODY_BYTES_MAX
+        || wire.clock > limits::CLOCK_MAX
+        || wire.service_account_id.is_some_and(|id| id.len() > limits::SERVICE_ACCOUNT_ID_BYTES_MAX)
+    {
+        return Err(malformed("a field of a record is over its limit"));
+    }
+    let signature = match wire.signature {
+        None => None,
+        Some(s) => Some(Signature {
+            bytes: s.bytes.try_into().map_err(|_| malformed("signature length"))?,
+            key_id: s.key_id.to_owned(),
+        }),
+    };
+    let record = Record {
+        id: RecordId::from_bytes(wire.id),
+        parents: wire.parents.into_iter().map(RecordId::from_bytes).collect(),
+        thread: wire.thread.to_owned(),
+        actor: wire.actor.to_owned(),
+        act: wire.act,
+        body: wire.body.to_owned(),
+        clock: wire.clock,
+        data_type: wire.data_type,
+        judged_by: wire.judged_by.map(RecordId::from_bytes),
+    };
+    let provenance = Provenance {
+        origin: wire.origin,
+        service_account_id: wire.service_account_id.map(str::to_owned),
+        token_id: wire.token_id,
+        sees_opening: wire.sees_opening,
+        signature,
+    };
+    Ok((record, provenance))
+}
+
+#[derive(Serialize, Deserialize)]
+struct CommitWire<'a> {
+    version: u8,
+    first_sequence: u64,
+    committed_at_ms: u64,
+    #[serde(borrow)]
+    records: Vec<&'a serde_bytes::Bytes>,
+}
+
+/// Encodes a commit from its encoded records: the bytes that the chain covers.
+#[must_use]
+pub fn encode_commit<B: AsRef<[u8]>>(
+    first_sequence: u64,
+    committed_at: UnixMillis,
+    records: &[B],
+) -> Vec<u8> {
+    let wire = CommitWire {
+        version: FORMAT_VERSION,
+        first_sequence,
+        committed_at_ms: committed_at.0,
+        records: records.iter().map(|r| serde_bytes::Bytes::new(r.as_ref())).collect(),
+    };
+    // As above: cannot fail.
+    postcard::to_stdvec(&wire).unwrap_or_default()
+}
+
+/// Decodes a commit that someone sent, strictly.
+///
+/// # Errors
+/// [`DecodeError`]; nothing is allocated beyond the size of `bytes`.
+pub fn decode_commit(bytes: &[u8]) -> Result<(UnixMillis, Vec<StoredRecord>), DecodeError> {
+    match bytes.first() {
+        Some(&FORMAT_VERSION) => {}
+        Some(&version) => return Err(DecodeError::Version(version)),
+        None => return Err(DecodeError::Malformed("empty commit")),
+    }
+    let (wire, rest) = postcard::take_from_bytes::<CommitWire<'_>>(bytes)
+        .map_err(|_| DecodeError::Malformed("commit encoding"))?;
+    if !rest.is_empty() {
+        return Err(DecodeError::Malformed("bytes after a commit"));
+    }
+    if wire.records.is_empty() {
+        return Err(DecodeError::Malformed("a commit without records"));
+    }
+    let committed_at = UnixMillis(wire.committed_at_ms);
+    let mut records = Vec::new();
+    for (sequence, bytes) in (wire.first_sequence..).zip(wire.records) {
+        let (record, provenance) = decode_entry(bytes)?;
+        records.push(StoredRecord { sequence, committed_at, record, provenance });
+    }
+    Ok((committed_at, records))
+}

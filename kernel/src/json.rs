@@ -1,0 +1,564 @@
+//! JSON values as records carry them, and the strict parser that makes them.
+//!
+//! Why not a general JSON crate: a record's numbers keep every digit (integers of up to 309 digits, floats
+//! whose canonical form is Python's), duplicate keys and lone surrogates are refusals and not a matter of
+//! taste, nesting and the number of values are bounded while parsing, and a batch is walked record by record
+//! so that its tree never exists as a whole. Crates that offer arbitrary digits do so by a marker key inside
+//! an object, which a sender could forge.
+
+use std::fmt;
+
+/// A JSON value. Objects are sorted by key (code point order, which is UTF-8 byte order) and have no
+/// duplicate keys.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A string.
+    String(String),
+    /// An array.
+    Array(Vec<Json>),
+    /// An object, sorted by key.
+    Object(Object),
+}
+
+/// A JSON number, exact.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Number {
+    /// An integer that fits.
+    Int(i64),
+    /// Any other integer, in canonical decimal digits (no leading zero, no `+`, never `-0`).
+    BigInt(Box<str>),
+    /// A number written with a fraction or an exponent. Finite.
+    Float(f64),
+}
+
+impl Number {
+    /// The nearest double. Finite by construction.
+    #[must_use]
+    pub fn as_f64(&self) -> f64 {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "the nearest double is what is asked for")]
+            Self::Int(n) => *n as f64,
+            Self::BigInt(text) => text.parse().unwrap_or(f64::MAX),
+            Self::Float(f) => *f,
+        }
+    }
+
+    /// The value as a signed integer, if it is one and fits. `2.0` is the integer 2, as in canonical form.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Int(n) => Some(*n),
+            Self::BigInt(_) => None,
+            Self::Float(f) => {
+                let in_range = *f >= -9_223_372_036_854_775_808.0 && *f < 9_223_372_036_854_775_808.0;
+                #[expect(clippy::cast_possible_truncation, reason = "integral and in range, just checked")]
+                (f.fract() == 0.0 && in_range).then_some(*f as i64)
+            }
+        }
+    }
+}
+
+/// The members of a JSON object, sorted by key.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Object(Vec<(String, Json)>);
+
+impl Object {
+    /// Sorts members by key.
+    ///
+    /// # Errors
+    /// The first key that occurs twice.
+    pub fn from_members(mut members: Vec<(String, Json)>) -> Result<Self, String> {
+        members.sort_by(|a, b| a.0.cmp(&b.0));
+        for pair in members.windows(2) {
+            if let [a, b] = pair
+                && a.0 == b.0
+            {
+                return Err(a.0.clone());
+            }
+        }
+        Ok(Self(members))
+    }
+
+    /// The value under `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Json> {
+        self.0.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok().and_then(|i| self.0.get(i)).map(|(_, v)| v)
+    }
+
+    /// The string under `key`, if there is one.
+    #[must_use]
+    pub fn str(&self, key: &str) -> Option<&str> {
+        self.get(key).and_then(Json::as_str)
+    }
+
+    /// Members in key order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v))
+    }
+
+    /// Members in key order, by value.
+    pub fn into_members(self) -> impl Iterator<Item = (String, Json)> {
+        self.0.into_iter()
+    }
+
+    /// Number of members.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Json {
+    /// The string, if it is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(s) = self { Some(s) } else { None }
+    }
+
+    /// The boolean, if it is one.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Self::Bool(b) = self { Some(*b) } else { None }
+    }
+
+    /// The integer, if it is one and fits an `i64`.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        if let Self::Number(n) = self { n.as_i64() } else { None }
+    }
+
+    /// The object, if it is one.
+    #[must_use]
+    pub fn as_object(&self) -> Option<&Object> {
+        if let Self::Object(o) = self { Some(o) } else { None }
+    }
+
+    /// The array, if it is one.
+    #[must_use]
+    pub fn as_array(&self) -> Option<&[Json]> {
+        if let Self::Array(a) = self { Some(a) } else { None }
+    }
+
+    /// Parses one JSON text: UTF-8, nothing but white space around the value.
+    ///
+    /// # Errors
+    /// Any departure from RFC 8259, a duplicate key, a lone surrogate, a number over a double's range, or a
+    /// bound of `bounds` passed.
+    pub fn parse(text: &[u8], bounds: Bounds) -> Result<Self, JsonError> {
+        let mut parser = Parser::new(text, bounds)?;
+        let value = parser.value()?;
+        parser.end()?;
+        Ok(value)
+    }
+
+    /// An object from members known to have distinct keys.
+    #[must_use]
+    pub fn object<const N: usize>(members: [(&str, Json); N]) -> Self {
+        let mut members: Vec<_> = members.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        members.sort_by(|a, b| a.0.cmp(&b.0));
+        Self::Object(Object(members))
+    }
+}
+
+impl From<&str> for Json {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}
+
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self::String(text)
+    }
+}
+
+impl From<i64> for Json {
+    fn from(n: i64) -> Self {
+        Self::Number(Number::Int(n))
+    }
+}
+
+impl From<bool> for Json {
+    fn from(b: bool) -> Self {
+        Self::Bool(b)
+    }
+}
+
+/// What one parse may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Deepest nesting of arrays and objects; the outermost is level 1.
+    pub levels: usize,
+    /// Most values in all.
+    pub values: usize,
+}
+
+/// Why a text is not acceptable JSON, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} at byte {offset}")]
+pub struct JsonError {
+    /// What is wrong, in words for the sender.
+    pub reason: String,
+    /// Byte offset into the text.
+    pub offset: usize,
+}
+
+/// Most digits an integer may have: one more cannot be held by a double.
+const INTEGER_DIGITS_MAX: usize = 309;
+
+/// A pull parser over one JSON text.
+pub struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    level: usize,
+    bounds: Bounds,
+    values: usize,
+}
+
+impl fmt::Debug for Parser<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parser").field("at", &self.at).field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Parser<'a> {
+    /// Starts at the beginning of `text`.
+    ///
+    /// # Errors
+    /// When the text is not UTF-8.
+    pub fn new(text: &'a [u8], bounds: Bounds) -> Result<Self, JsonError> {
+        let text = std::str::from_utf8(text)
+            .map_err(|e| JsonError { reason: "not valid UTF-8".into(), offset: e.valid_up_to() })?;
+        Ok(Self { text, at: 0, level: 0, bounds, values: 0 })
+    }
+
+    fn fail<T>(&self, reason: impl Into<String>) -> Result<T, JsonError> {
+        Err(JsonError { reason: reason.into(), offset: self.at })
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// A parser that goes on here with bounds of its own: a body inside its envelope.
+    #[must_use]
+    pub fn part(&self, bounds: Bounds) -> Self {
+        Self { text: self.text, at: self.at, level: 0, bounds, values: 0 }
+    }
+
+    /// Goes on where `part` has stopped.
+    pub fn resume(&mut self, part: &Self) {
+        self.at = part.at;
+    }
+
+    /// The offset of the next byte.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// The first byte of the next value, white space skipped.
+    pub fn peek_value(&mut self) -> Option<u8> {
+        self.skip_space();
+        self.peek()
+    }
+
+    /// Expects nothing but white space up to the end.
+    ///
+    /// # Errors
+    /// When there is more.
+    pub fn end(&mut self) -> Result<(), JsonError> {
+        self.skip_space();
+        if self.at == self.text.len() { Ok(()) } else { self.fail("unexpected text after the JSON value") }
+    }
+
+    fn enter(&mut self) -> Result<(), JsonError> {
+        self.level += 1;
+        if self.level > self.bounds.levels {
+            return self.fail(format!("nested deeper than {} levels", self.bounds.levels));
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), JsonError> {
+        self.values += 1;
+        if self.values > self.bounds.values {
+            return self.fail(format!("more than {} values", self.bounds.values));
+        }
+        Ok(())
+    }
+
+    /// Parses one value.
+    ///
+    /// # Errors
+    /// See [`Json::parse`].
+    pub fn value(&mut self) -> Result<Json, JsonError> {
+        self.count()?;
+        self.skip_space();
+        match self.peek() {
+            Some(b'{') => {
+                let mut members = Vec::new();
+                self.members(|parser, key| {
+                    members.push((key, parser.value()?));
+                    Ok::<(), JsonError>(())
+                })?;
+                match Object::from_members(members) {
+                    Ok(object) => Ok(Json::Object(object)),
+                    Err(key) => self.fail(format!("duplicate key {key:?}")),
+                }
+            }
+            Some(b'[') => {
+                let mut elements = Vec::new();
+                self.elements(|parser| {
+                    elements.push(parser.value()?);
+                    Ok::<(), JsonError>(())
+                })?;
+                Ok(Json::Array(elements))
+            }
+            Some(b'"') => Ok(Json::String(self.string()?)),
+            Some(b'-' | b'0'..=b'9') => Ok(Json::Number(self.number()?)),
+            Some(b't') => self.word("true", Json::Bool(true)),
+            Some(b'f') => self.word("false", Json::Bool(false)),
+            Some(b'n') => self.word("null", Json::Null),
+            Some(_) => self.fail("expected a JSON value"),
+            None => self.fail("the text ends where a JSON value should be"),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Json) -> Result<Json, JsonError> {
+        if self.text[self.at..].starts_with(word) {
+            self.at += word.len();
+            Ok(value)
+        } else {
+            self.fail("expected a JSON value")
+        }
+    }
+
+    /// Walks the members of the object that is next. `f` must consume each member's value.
+    ///
+    /// # Errors
+    /// What `f` says, or when there is no well-formed object. Duplicate keys are the caller's to find.
+    pub fn members<E: From<JsonError>>(
+        &mut self,
+        mut f: impl FnMut(&mut Self, String) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.open(b'{', "expected an object")?;
+        self.skip_space();
+        if self.peek() == Some(b'}') {
+            return Ok(self.close());
+        }
+        loop {
+            self.skip_space();
+            if self.peek() != Some(b'"') {
+                return Ok(self.fail("expected a string as key")?);
+            }
+            let key = self.string()?;
+            self.skip_space();
+            if self.peek() != Some(b':') {
+                return Ok(self.fail("expected ':' after a key")?);
+            }
+            self.at += 1;
+            f(self, key)?;
+            if self.next_or_close(b'}')? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Walks the elements of the array that is next. `f` must consume each.
+    ///
+    /// # Errors
+    /// What `f` says, or when there is no well-formed array.
+    pub fn elements<E: From<JsonError>>(
+        &mut self,
+        mut f: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.open(b'[', "expected an array")?;
+        self.skip_space();
+        if self.peek() == Some(b']') {
+            return Ok(self.close());
+        }
+        loop {
+            f(self)?;
+            if self.next_or_close(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn open(&mut self, bracket: u8, expected: &str) -> Result<(), JsonError> {
+        self.skip_space();
+        if self.peek() != Some(bracket) {
+            return self.fail(expected);
+        }
+        self.enter()?;
+        self.at += 1;
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.at += 1;
+        self.level = self.level.saturating_sub(1);
+    }
+
+    fn next_or_close(&mut self, bracket: u8) -> Result<bool, JsonError> {
+        self.skip_space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok(false)
+            }
+            Some(b) if b == bracket => {
+                self.close();
+                Ok(true)
+            }
+            _ => self.fail(format!("expected ',' or '{}'", char::from(bracket))),
+        }
+    }
+
+    fn string(&mut self) -> Result<String, JsonError> {
+        self.at += 1;
+        let mut out = String::new();
+        loop {
+            let rest = &self.text.as_bytes()[self.at..];
+            let Some(run) = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)) else {
+                self.at = self.text.len();
+                return self.fail("a string does not end");
+            };
+            out.push_str(&self.text[self.at..self.at + run]);
+            self.at += run;
+            match rest.get(run) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(out);
+                }
+                Some(b'\\') => out.push(self.escape()?),
+                _ => return self.fail("a control character in a string must be escaped"),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, JsonError> {
+        let Some(letter) = self.text.as_bytes().get(self.at + 1).copied() else {
+            return self.fail("a string does not end");
+        };
+        let plain = match letter {
+            b'"' => '"',
+            b'\\' => '\\',
+            b'/' => '/',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode_escape(),
+            _ => return self.fail("unknown escape in a string"),
+        };
+        self.at += 2;
+        Ok(plain)
+    }
+
+    fn unicode_escape(&mut self) -> Result<char, JsonError> {
+        let high = self.hex4(self.at + 2)?;
+        let (code, length) = if (0xd800..0xdc00).contains(&high) {
+            let bytes = self.text.as_bytes();
+            if bytes.get(self.at + 6) != Some(&b'\\') || bytes.get(self.at + 7) != Some(&b'u') {
+                return self.fail("a lone surrogate is no character");
+            }
+            let low = self.hex4(self.at + 8)?;
+            if !(0xdc00..0xe000).contains(&low) {
+                return self.fail("a lone surrogate is no character");
+            }
+            (0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00), 12)
+        } else {
+            (high, 6)
+        };
+        let Some(character) = char::from_u32(code) else {
+            return self.fail("a lone surrogate is no character");
+        };
+        self.at += length;
+        Ok(character)
+    }
+
+    fn hex4(&self, at: usize) -> Result<u32, JsonError> {
+        let digits = self.text.as_bytes().get(at..at + 4).unwrap_or_default();
+        if digits.len() != 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return self.fail("\\u needs four hex digits");
+        }
+        Ok(digits.iter().fold(0, |n, d| n * 16 + char::from(*d).to_digit(16).unwrap_or(0)))
+    }
+
+    fn digits(&mut self) -> usize {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        self.at - start
+    }
+
+    fn number(&mut self) -> Result<Number, JsonError> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        let integer_start = self.at;
+        let integer_digits = self.digits();
+        if integer_digits == 0 {
+            return self.fail("a number needs a digit");
+        }
+        if integer_digits > 1 && self.text.as_bytes().get(integer_start) == Some(&b'0') {
+            return self.fail("a number has no leading zero");
+        }
+        let mut float = false;
+        if self.peek() == Some(b'.') {
+            float = true;
+            self.at += 1;
+            if self.digits() == 0 {
+                return self.fail("a fraction needs a digit");
+            }
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            float = true;
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            if self.digits() == 0 {
+                return self.fail("an exponent needs a digit");
+            }
+        }
+        let text = &self.text[start..self.at];
+        if !float {
+            if let Ok(n) = text.parse::<i64>() {
+                return Ok(Number::Int(n));
+            }
+            if integer_digits > INTEGER_DIGITS_MAX {
+                return self.fail("a number does not fit a double");
+            }
+        }
+        match text.parse::<f64>() {
+            Ok(f) if !f.is_finite() => self.fail("a number does not fit a double"),
+            Ok(f) if float => Ok(Number::Float(f)),
+            Ok(_) => Ok(Number::BigInt(text.into())),
+            Err(_) => self.fail("not a number"),
+        }
+    }
+}

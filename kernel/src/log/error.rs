@@ -1,0 +1,105 @@
+//! What can go wrong with the log, by operation.
+
+use crate::commit::DecodeError;
+
+/// The store failed below the log: an I/O error, or bytes that are not what was written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The storage engine failed.
+    #[error("the storage engine failed")]
+    Engine(#[source] Box<redb::Error>),
+    /// A row is not decodable.
+    #[error("the log is damaged at record {sequence}")]
+    Row {
+        /// Where.
+        sequence: u64,
+        /// How.
+        #[source]
+        source: DecodeError,
+    },
+    /// Rows do not fit together.
+    #[error("the log is damaged: {0}")]
+    Damaged(String),
+    /// The storage engine met a state that it holds impossible.
+    #[error("the file is damaged: {0}")]
+    Panicked(String),
+}
+
+impl StoreError {
+    /// Whether the disk was full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let Self::Engine(error) = self else { return false };
+        matches!(&**error, redb::Error::Io(io) if matches!(
+            io.kind(),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+        ))
+    }
+}
+
+macro_rules! from_engine {
+    ($($error:ty),+) => { $(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::Engine(Box::new(error.into()))
+            }
+        }
+    )+ };
+}
+from_engine!(
+    redb::DatabaseError,
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError,
+    redb::SetDurabilityError
+);
+
+/// Why a log cannot be opened. The file is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A newer (or unknown) format.
+    #[error(
+        "the log has format version {found}, this spl reads version {known}; use the spl that wrote it, or a newer one"
+    )]
+    Version {
+        /// In the file.
+        found: u64,
+        /// Here.
+        known: u64,
+    },
+    /// Not a log of spl at all.
+    #[error("the file is not a log of spl")]
+    Foreign,
+    /// Damaged, truncated, or unreadable.
+    #[error("the log cannot be opened")]
+    Store(#[from] StoreError),
+    /// The operating system said no.
+    #[error("the log file cannot be opened")]
+    Io(#[from] std::io::Error),
+}
+
+/// Why commits were not written. Nothing of them is in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Somebody else wrote since the caller looked.
+    #[error("the log's head is {actual}, not {expected}")]
+    HeadMoved {
+        /// What the caller built on.
+        expected: u64,
+        /// What is.
+        actual: u64,
+    },
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full(#[source] StoreError),
+    /// The store failed; the handle must not be used for writing again.
+    #[error("the log could not be written")]
+    Store(#[source] StoreError),
+}
+
+impl From<StoreError> for AppendError {
+    fn from(error: StoreError) -> Self {
+        if error.is_full() { Self::Full(error) } else { Self::Store(error) }
+    }
+}

@@ -1,0 +1,102 @@
+//! Indexes over the log: id, thread, actor and clock to sequence, and a summary per thread.
+//!
+//! All of it is derived. The recent part, the *tail*, is in memory and takes every commit at once; a thread
+//! of the caller's writes it behind the writer into a redb file of its own ([`Index::flush`]), with the
+//! sequence reached in the same transaction. Readers see both as one: they look at the tail first, and take
+//! from the file only what lies at or before the tail's start, so nothing is missed or seen twice while a
+//! part moves from one to the other.
+
+mod read;
+mod store;
+mod tail;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub(super) use self::store::{Reached, Store};
+use self::tail::Tail;
+pub use self::{read::Range, tail::TailEntry};
+use super::error::StoreError;
+use crate::{
+    commit::Chain,
+    draft::BodyFacts,
+    json::{Bounds, Json},
+    limits,
+    record::StoredRecord,
+};
+
+/// Records per transaction of a flush.
+pub const FLUSH_RECORDS: usize = 16_384;
+
+/// The index of one log.
+#[derive(Debug)]
+pub struct Index {
+    store: Store,
+    tail: RwLock<Tail>,
+}
+
+impl Index {
+    pub(super) fn new(store: Store, reached: u64) -> Self {
+        Self { store, tail: RwLock::new(Tail::new(reached)) }
+    }
+
+    fn tail(&self) -> std::sync::RwLockReadGuard<'_, Tail> {
+        self.tail.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in the records of committed commits, in order.
+    pub(super) fn push(&self, entries: impl IntoIterator<Item = TailEntry>) {
+        let mut tail = self.tail.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries {
+            tail.push(entry);
+        }
+    }
+
+    /// How many records are not yet in the index file.
+    #[must_use]
+    pub fn behind(&self) -> usize {
+        self.tail().len()
+    }
+
+    /// Writes up to [`FLUSH_RECORDS`] records of the tail into the index file and drops them from memory.
+    /// Returns how many. One caller at a time; the writer and readers go on meanwhile.
+    ///
+    /// # Errors
+    /// When the index file cannot be written. The tail keeps what was not.
+    pub fn flush(&self) -> Result<usize, StoreError> {
+        let batch: Vec<Arc<TailEntry>> = self.tail().oldest(FLUSH_RECORDS);
+        let Some(last) = batch.last() else { return Ok(0) };
+        self.store.write(&batch, Reached { sequence: last.sequence, chain: last.chain })?;
+        self.tail.write().unwrap_or_else(PoisonError::into_inner).drop_through(last.sequence);
+        Ok(batch.len())
+    }
+}
+
+impl TailEntry {
+    /// What the index keeps of a stored record; `chain` is that of its commit.
+    #[must_use]
+    pub fn of(stored: &StoredRecord, facts: &BodyFacts, chain: Chain) -> Self {
+        Self {
+            sequence: stored.sequence,
+            chain,
+            id: stored.record.id,
+            thread: stored.record.thread.as_str().into(),
+            actor: stored.record.actor.as_str().into(),
+            act: stored.record.act,
+            clock: stored.record.clock,
+            committed_at: stored.committed_at,
+            effect: facts.effect.clone(),
+            sees_opening: stored.provenance.sees_opening,
+        }
+    }
+
+    /// As [`Self::of`], with the facts read from the stored body.
+    ///
+    /// # Errors
+    /// When the stored body is not JSON.
+    pub(super) fn read(stored: &StoredRecord, chain: Chain) -> Result<Self, StoreError> {
+        let bounds = Bounds { levels: limits::BODY_LEVELS_MAX, values: limits::BODY_VALUES_MAX };
+        let body = Json::parse(stored.record.body.as_bytes(), bounds)
+            .map_err(|e| StoreError::Damaged(format!("the body of record {}: {e}", stored.sequence)))?;
+        Ok(Self::of(stored, &BodyFacts::of(stored.record.act, &body), chain))
+    }
+}

@@ -1,0 +1,375 @@
+//! The index file: redb tables written in batches behind the log.
+
+use std::{collections::HashMap, sync::Arc};
+
+use redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
+    WriteTransaction,
+};
+use serde::{Deserialize, Serialize};
+
+use super::tail::TailEntry;
+use crate::{
+    commit::Chain,
+    log::error::StoreError,
+    thread::{Participant, Step, Summary},
+};
+
+/// Bump when a table changes: an index of another version is thrown away and built again.
+const INDEX_VERSION: u64 = 1;
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta.1");
+/// (generation, id) to sequence. Ids are random; keeping each generation's together keeps the part of the
+/// tree that a batch touches small, however long the log is.
+const IDS: TableDefinition<'_, (u64, [u8; 32]), u64> = TableDefinition::new("ids.1");
+/// Thread name to the position of its first record, which is the thread's number everywhere below.
+const THREADS: TableDefinition<'_, &str, u64> = TableDefinition::new("threads.1");
+/// Actor to the position of its first record, its number.
+const ACTORS: TableDefinition<'_, &str, u64> = TableDefinition::new("actors.1");
+/// Thread number to its summary.
+const SUMMARIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("summaries.1");
+/// (thread, actor) numbers to the actor's part in the thread.
+const MEMBERS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("members.1");
+/// (thread number, sequence).
+const BY_THREAD: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("by_thread.1");
+/// (actor number, sequence).
+const BY_ACTOR: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("by_actor.1");
+/// (thread, actor) numbers and clock to sequence.
+const CLOCKS: TableDefinition<'_, (u64, u64, u64), u64> = TableDefinition::new("clocks.1");
+/// Position of an INTEND that opened a task, to the thread's number.
+const TASKS: TableDefinition<'_, u64, u64> = TableDefinition::new("tasks.1");
+
+/// Records per generation of ids, as a power of two.
+const GENERATION_BITS: u32 = 18;
+
+fn generation(sequence: u64) -> u64 {
+    sequence >> GENERATION_BITS
+}
+
+/// How far the index file goes, and in which history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::log) struct Reached {
+    pub sequence: u64,
+    /// The chain after the commit that holds that record.
+    pub chain: Chain,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    version: u64,
+    reached: Option<Reached>,
+}
+
+/// The file.
+#[derive(Debug)]
+pub(in crate::log) struct Store {
+    db: Database,
+}
+
+/// A value of this module's own types, encoded. Writing to a growing vector cannot fail.
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).unwrap_or_default()
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> {
+    postcard::from_bytes(bytes).map_err(|_| StoreError::Damaged("a row of the index".into()))
+}
+
+impl Store {
+    /// Opens or creates the index in `db`. `None` when it is of another version and must be built again.
+    pub(in crate::log) fn open(db: Database) -> Result<Option<(Self, Option<Reached>)>, StoreError> {
+        let txn = db.begin_write()?;
+        let meta = {
+            let mut table = txn.open_table(META)?;
+            let found = table.get("meta")?.map(|bytes| decode::<Meta>(bytes.value())).transpose();
+            let meta = match found {
+                Ok(Some(meta)) => meta,
+                Ok(None) => {
+                    let meta = Meta { version: INDEX_VERSION, reached: None };
+                    table.insert("meta", encode(&meta).as_slice())?;
+                    meta
+                }
+                Err(_) => return Ok(None),
+            };
+            txn.open_table(IDS)?;
+            txn.open_table(THREADS)?;
+            txn.open_table(ACTORS)?;
+            txn.open_table(SUMMARIES)?;
+            txn.open_table(MEMBERS)?;
+            txn.open_table(BY_THREAD)?;
+            txn.open_table(BY_ACTOR)?;
+            txn.open_table(CLOCKS)?;
+            txn.open_table(TASKS)?;
+            meta
+        };
+        if meta.version != INDEX_VERSION {
+            return Ok(None);
+        }
+        commit(txn)?;
+        Ok(Some((Self { db }, meta.reached)))
+    }
+
+    /// Writes a batch, in order, and how far it goes, in one transaction.
+    pub(super) fn write(&self, batch: &[Arc<TailEntry>], reached: Reached) -> Result<(), StoreError> {
+        let txn = self.db.begin_write()?;
+        {
+            let mut batch_writer = BatchWriter::new(&txn)?;
+            for entry in batch {
+                batch_writer.take(entry)?;
+            }
+            batch_writer.finish()?;
+            let meta = Meta { version: INDEX_VERSION, reached: Some(reached) };
+            txn.open_table(META)?.insert("meta", encode(&meta).as_slice())?;
+        }
+        commit(txn)
+    }
+
+    pub(super) fn view(&self) -> Result<View, StoreError> {
+        Ok(View { txn: self.db.begin_read()? })
+    }
+}
+
+fn commit(mut txn: WriteTransaction) -> Result<(), StoreError> {
+    txn.set_durability(Durability::Immediate)?;
+    // Reopening after a crash then costs milliseconds instead of a walk over the file.
+    txn.set_quick_repair(true);
+    txn.commit()?;
+    Ok(())
+}
+
+type Table<'t, K, V> = redb::Table<'t, K, V>;
+
+/// Applies entries, holding the summaries and parts that the batch changes until the end.
+struct BatchWriter<'t> {
+    ids: Table<'t, (u64, [u8; 32]), u64>,
+    threads: Table<'t, &'static str, u64>,
+    actors: Table<'t, &'static str, u64>,
+    summaries: Table<'t, u64, &'static [u8]>,
+    members: Table<'t, (u64, u64), &'static [u8]>,
+    by_thread: Table<'t, (u64, u64), ()>,
+    by_actor: Table<'t, (u64, u64), ()>,
+    clocks: Table<'t, (u64, u64, u64), u64>,
+    tasks: Table<'t, u64, u64>,
+    thread_numbers: HashMap<Arc<str>, u64>,
+    actor_numbers: HashMap<Arc<str>, u64>,
+    changed_summaries: HashMap<u64, Summary>,
+    changed_members: HashMap<(u64, u64), Participant>,
+}
+
+impl<'t> BatchWriter<'t> {
+    fn new(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            ids: txn.open_table(IDS)?,
+            threads: txn.open_table(THREADS)?,
+            actors: txn.open_table(ACTORS)?,
+            summaries: txn.open_table(SUMMARIES)?,
+            members: txn.open_table(MEMBERS)?,
+            by_thread: txn.open_table(BY_THREAD)?,
+            by_actor: txn.open_table(BY_ACTOR)?,
+            clocks: txn.open_table(CLOCKS)?,
+            tasks: txn.open_table(TASKS)?,
+            thread_numbers: HashMap::new(),
+            actor_numbers: HashMap::new(),
+            changed_summaries: HashMap::new(),
+            changed_members: HashMap::new(),
+        })
+    }
+
+    fn take(&mut self, entry: &TailEntry) -> Result<(), StoreError> {
+        let thread = number(&mut self.threads, &mut self.thread_numbers, &entry.thread, entry.sequence)?;
+        let actor = number(&mut self.actors, &mut self.actor_numbers, &entry.actor, entry.sequence)?;
+        self.ids.insert((generation(entry.sequence), *entry.id.as_bytes()), entry.sequence)?;
+        self.by_thread.insert((thread, entry.sequence), ())?;
+        self.by_actor.insert((actor, entry.sequence), ())?;
+        self.clocks.insert((thread, actor, entry.clock), entry.sequence)?;
+
+        let part = match self.changed_members.entry((thread, actor)) {
+            std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
+            std::collections::hash_map::Entry::Vacant(slot) => {
+                let stored = self.members.get((thread, actor))?.map(|b| decode(b.value())).transpose()?;
+                slot.insert(stored.unwrap_or_else(|| Participant::new(&entry.actor)))
+            }
+        };
+        let new_participant = part.record_count == 0;
+        part.fold(entry.sequence, entry.clock);
+
+        let summary = match self.changed_summaries.entry(thread) {
+            std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
+            std::collections::hash_map::Entry::Vacant(slot) => {
+                let stored = self.summaries.get(thread)?.map(|b| decode(b.value())).transpose()?;
+                slot.insert(stored.unwrap_or_else(|| Summary::new(&entry.thread)))
+            }
+        };
+        summary.fold(&step(entry, new_participant));
+        if summary.task.is_some() && summary.opening.map(|(_, at)| at) == Some(entry.sequence) {
+            self.tasks.insert(entry.sequence, thread)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), StoreError> {
+        for (thread, summary) in &self.changed_summaries {
+            self.summaries.insert(thread, encode(summary).as_slice())?;
+        }
+        for (member, part) in &self.changed_members {
+            self.members.insert(member, encode(part).as_slice())?;
+        }
+        Ok(())
+    }
+}
+
+/// What a summary takes in of an entry.
+pub(super) fn step(entry: &TailEntry, new_participant: bool) -> Step<'_> {
+    Step {
+        sequence: entry.sequence,
+        id: entry.id,
+        act: entry.act,
+        clock: entry.clock,
+        committed_at: entry.committed_at,
+        effect: &entry.effect,
+        sees_opening: entry.sees_opening,
+        new_participant,
+    }
+}
+
+fn number(
+    table: &mut Table<'_, &'static str, u64>,
+    known: &mut HashMap<Arc<str>, u64>,
+    name: &Arc<str>,
+    sequence: u64,
+) -> Result<u64, StoreError> {
+    if let Some(number) = known.get(name) {
+        return Ok(*number);
+    }
+    let stored = table.get(&**name)?.map(|n| n.value());
+    let number = match stored {
+        Some(number) => number,
+        None => {
+            table.insert(&**name, sequence)?;
+            sequence
+        }
+    };
+    known.insert(name.clone(), number);
+    Ok(number)
+}
+
+/// One snapshot of the file.
+pub(super) struct View {
+    txn: ReadTransaction,
+}
+
+impl View {
+    pub(super) fn id(&self, id: &[u8; 32], head: u64) -> Result<Option<u64>, StoreError> {
+        let table = self.txn.open_table(IDS)?;
+        for generation in (0..=generation(head)).rev() {
+            if let Some(sequence) = table.get((generation, *id))? {
+                return Ok(Some(sequence.value()));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn thread_number(&self, thread: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.txn.open_table(THREADS)?.get(thread)?.map(|n| n.value()))
+    }
+
+    pub(super) fn actor_number(&self, actor: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.txn.open_table(ACTORS)?.get(actor)?.map(|n| n.value()))
+    }
+
+    pub(super) fn summary(&self, thread_number: u64) -> Result<Option<Summary>, StoreError> {
+        self.txn.open_table(SUMMARIES)?.get(thread_number)?.map(|b| decode(b.value())).transpose()
+    }
+
+    /// Summaries of threads with a number above `after`, ascending.
+    pub(super) fn summaries(&self, after: u64, limit: usize) -> Result<Vec<Summary>, StoreError> {
+        let table = self.txn.open_table(SUMMARIES)?;
+        table.range(after.saturating_add(1)..)?.take(limit).map(|row| decode(row?.1.value())).collect()
+    }
+
+    pub(super) fn member(&self, thread: u64, actor: u64) -> Result<Option<Participant>, StoreError> {
+        self.txn.open_table(MEMBERS)?.get((thread, actor))?.map(|b| decode(b.value())).transpose()
+    }
+
+    /// All parts in a thread, by the actors' numbers, at most `limit`.
+    pub(super) fn members(&self, thread: u64, limit: usize) -> Result<Vec<Participant>, StoreError> {
+        let table = self.txn.open_table(MEMBERS)?;
+        table.range((thread, 0)..=(thread, u64::MAX))?.take(limit).map(|row| decode(row?.1.value())).collect()
+    }
+
+    pub(super) fn clock(&self, thread: u64, actor: u64, clock: u64) -> Result<Option<u64>, StoreError> {
+        Ok(self.txn.open_table(CLOCKS)?.get((thread, actor, clock))?.map(|s| s.value()))
+    }
+
+    /// Positions of a thread's records within `low..=high`.
+    pub(super) fn by_thread(&self, span: Span) -> Result<Vec<u64>, StoreError> {
+        span.collect(&self.txn.open_table(BY_THREAD)?)
+    }
+
+    /// Positions of an actor's records within `low..=high`.
+    pub(super) fn by_actor(&self, span: Span) -> Result<Vec<u64>, StoreError> {
+        span.collect(&self.txn.open_table(BY_ACTOR)?)
+    }
+
+    /// (opening position, thread number) of tasks within `low..=high`, ascending.
+    pub(super) fn tasks(&self, low: u64, high: u64, limit: usize) -> Result<Vec<(u64, u64)>, StoreError> {
+        if low > high {
+            return Ok(Vec::new());
+        }
+        let table = self.txn.open_table(TASKS)?;
+        table
+            .range(low..=high)?
+            .take(limit)
+            .map(|row| {
+                let (opening, thread) = row?;
+                Ok((opening.value(), thread.value()))
+            })
+            .collect()
+    }
+
+    /// The last record that the file knows; 0 for none.
+    pub(super) fn reached(&self) -> Result<u64, StoreError> {
+        let bytes = self.txn.open_table(META)?.get("meta")?;
+        let meta = bytes.map(|b| decode::<Meta>(b.value())).transpose()?;
+        Ok(meta.and_then(|m| m.reached).map_or(0, |r| r.sequence))
+    }
+
+    /// Rows in the tables that have one per record: ids, threads, actors, clocks.
+    pub(super) fn row_counts(&self) -> Result<[u64; 4], StoreError> {
+        use redb::ReadableTableMetadata as _;
+        Ok([
+            self.txn.open_table(IDS)?.len()?,
+            self.txn.open_table(BY_THREAD)?.len()?,
+            self.txn.open_table(BY_ACTOR)?.len()?,
+            self.txn.open_table(CLOCKS)?.len()?,
+        ])
+    }
+}
+
+/// A range of one name's positions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub number: u64,
+    pub low: u64,
+    pub high: u64,
+    pub limit: usize,
+    pub descending: bool,
+}
+
+impl Span {
+    fn collect(self, table: &redb::ReadOnlyTable<(u64, u64), ()>) -> Result<Vec<u64>, StoreError> {
+        if self.low > self.high {
+            return Ok(Vec::new());
+        }
+        let range = table.range((self.number, self.low)..=(self.number, self.high))?;
+        let position = |row: Result<
+            (redb::AccessGuard<'_, (u64, u64)>, redb::AccessGuard<'_, ()>),
+            redb::StorageError,
+        >| { Ok(row?.0.value().1) };
+        if self.descending {
+            range.rev().take(self.limit).map(position).collect()
+        } else {
+            range.take(self.limit).map(position).collect()
+        }
+    }
+}
