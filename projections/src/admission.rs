@@ -24,8 +24,11 @@ pub fn check(draft: &Draft, instance_did: &str) -> Result<(), Refusal> {
         .hint("use the command that makes such records, or another thread"));
     }
     if let Some(kind) = draft.facts.kind.as_deref().filter(|k| is_reserved_kind(k)) {
-        return Err(Refusal::new(Code::ReservedKind, format!("records of kind {kind} are written by the instance itself"))
-            .hint("use the command that makes such records, or a kind of your own"));
+        return Err(Refusal::new(
+            Code::ReservedKind,
+            format!("records of kind {kind} are written by the instance itself"),
+        )
+        .hint("use the command that makes such records, or a kind of your own"));
     }
     if draft.actor.starts_with(SYSTEM_ACTORS) || draft.actor == instance_did {
         return Err(Refusal::new(

@@ -1,33 +1,30 @@
-//! placeholder API for the command line
-use std::{net::IpAddr, path::PathBuf};
-/// How an instance is started.
-#[derive(Debug, Clone)]
-pub struct ServeOptions {
-    /// The home directory.
-    pub home: PathBuf,
-    /// Address to bind besides 127.0.0.1.
-    pub host: IpAddr,
-    /// Port, 0 for any free one.
-    pub port: u16,
-    /// Keep the log in memory.
-    pub memory: bool,
-    /// Local requests act without a bearer.
-    pub insecure_localhost: bool,
-    /// The origin others reach this instance under.
-    pub public_url: Option<String>,
-    /// Start a new log under an existing key.
-    pub new_log: bool,
-    /// Accept a log older than `keys/head`.
-    pub accept_older_log: bool,
-    /// The one token that survives an older log.
-    pub keep_token: Option<String>,
-    /// Start though the wall clock is more than a day behind the log.
-    pub accept_clock: bool,
-    /// Log lines to the terminal too.
-    pub foreground: bool,
-}
-/// Why serving ended.
-#[derive(Debug)]
-pub struct ServeError(pub String);
-/// Serves until a signal.
-pub fn run(_options: ServeOptions) -> Result<(), ServeError> { Ok(()) }
+//! The server of an instance: the writer, HTTP routes and streams. The only place with a clock and entropy
+//! ([`env`]).
+//!
+//! [`run`] serves until a signal; [`offline`] does what can be done with a stopped home.
+
+mod access;
+mod app;
+mod body;
+mod boot;
+mod budget;
+pub mod disk;
+pub mod env;
+pub mod home;
+mod listen;
+mod metrics;
+pub mod offline;
+mod page;
+mod problem;
+mod published;
+mod query;
+pub mod routes;
+mod run;
+mod scan;
+mod stream;
+mod telemetry;
+mod wire;
+mod writer;
+
+pub use run::{ServeError, ServeOptions, run};
+pub use spl_projections::reserved::{is_reserved_kind, is_reserved_thread};

@@ -5,6 +5,6 @@ mod fold;
 mod state;
 
 pub use decide::{CREATED_KIND, THREAD, create};
-pub(crate) use fold::decode;
 pub use fold::Created;
+pub(crate) use fold::decode;
 pub use state::Identity;

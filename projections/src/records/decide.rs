@@ -25,7 +25,12 @@ pub trait Ledger {
     ///
     /// # Errors
     /// When the log cannot be read.
-    fn clock_holder(&self, thread: &str, actor: &str, clock: u64) -> Result<Option<(u64, RecordId)>, Self::Error>;
+    fn clock_holder(
+        &self,
+        thread: &str,
+        actor: &str,
+        clock: u64,
+    ) -> Result<Option<(u64, RecordId)>, Self::Error>;
 }
 
 /// Clocks taken by commands that are decided but not yet in the log: the rest of the group.
@@ -92,7 +97,10 @@ pub fn decide<L: Ledger>(
             (None, None) => 0,
             (None, Some(highest)) if highest < limits::CLOCK_MAX => highest + 1,
             (None, Some(_)) => {
-                return Ok(Err(Refusal::new(Code::IngestFailed, "the actor's clock on this thread is at its end")));
+                return Ok(Err(Refusal::new(
+                    Code::IngestFailed,
+                    "the actor's clock on this thread is at its end",
+                )));
             }
         };
         let id = match draft.id_at(clock) {
@@ -126,9 +134,9 @@ fn duplicate_clock(draft: &Draft, clock: u64, highest: Option<u64>) -> Refusal {
         format!("DuplicateClock: thread={} actor={} clock={clock}", draft.thread, draft.actor),
     );
     match highest {
-        Some(highest) => {
-            refusal.hint(format!("the actor's highest clock here is {highest}; leave `clock` out to have one assigned"))
-        }
+        Some(highest) => refusal.hint(format!(
+            "the actor's highest clock here is {highest}; leave `clock` out to have one assigned"
+        )),
         None => refusal,
     }
 }

@@ -1,0 +1,346 @@
+//! What can be done with a stopped home: read, verify, back up and restore its log. Nothing here serves, and
+//! reading changes nothing.
+
+use std::{fs, io, path::Path};
+
+use serde::Serialize;
+use spl_kernel::{
+    commit::Chain,
+    log::{
+        Log, LogSource, Reader,
+        backup::{self, BackupError},
+        error::{OpenError, StoreError},
+        verify::chain_of_causes,
+    },
+    record::StoredRecord,
+};
+use spl_projections::{World, reserved::Viewer};
+
+use crate::{
+    boot::{BootError, forget_index},
+    home::{Home, HomeError, HomeLock, KeptHead, read_private},
+    wire,
+};
+
+/// Hears (records done, records in all).
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Why an offline command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// The home directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// There is no log.
+    #[error("{0} has no log")]
+    NoLog(String),
+    /// The log cannot be opened.
+    #[error("{path}: {}", chain_of_causes(source))]
+    Open {
+        /// The log.
+        path: String,
+        /// Why.
+        source: OpenError,
+    },
+    /// The log cannot be read.
+    #[error("the log cannot be read: {}", chain_of_causes(.0))]
+    Store(#[from] StoreError),
+    /// The backup cannot be written or read.
+    #[error("{}", chain_of_causes(.0))]
+    Backup(#[from] BackupError),
+    /// A restored log does not belong to this home.
+    #[error("{0}")]
+    Mismatch(String),
+    /// The operating system said no.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<BootError> for OfflineError {
+    fn from(error: BootError) -> Self {
+        match error {
+            BootError::Home(error) => Self::Home(error),
+            BootError::Open { path, source } => Self::Open { path, source },
+            BootError::Store(error) => Self::Store(error),
+            BootError::Io(error) => Self::Io(error),
+            other => Self::Mismatch(chain_of_causes(&other)),
+        }
+    }
+}
+
+/// A stopped home, held by this process.
+#[derive(Debug)]
+pub struct Offline {
+    home: Home,
+    _lock: HomeLock,
+    log: Log,
+}
+
+/// What a verification found, as `GET /v1/verify` gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    /// Records checked.
+    pub records: u64,
+    /// Commits checked.
+    pub commits: u64,
+    /// Where the log ends.
+    pub head: HeadReport,
+    /// BLAKE3 over all state, replayed from nothing.
+    pub digest: String,
+    /// What is wrong, in words.
+    pub problems: Vec<String>,
+}
+
+/// A head in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeadReport {
+    /// Position of the last record.
+    pub sequence: u64,
+    /// The chain there.
+    pub chain: String,
+}
+
+/// What a replay found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReplayReport {
+    /// Records replayed.
+    pub records: u64,
+    /// Position of the last one.
+    pub sequence: u64,
+    /// BLAKE3 over all state.
+    pub digest: String,
+}
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestoreReport {
+    /// Records restored.
+    pub records: u64,
+    /// Position of the last one.
+    pub sequence: u64,
+    /// Whose log it is.
+    pub instance_did: String,
+    /// Where the log that it replaces was put, if there was one.
+    pub replaced: Option<String>,
+}
+
+/// Reads `<sequence>:<chain>`.
+///
+/// # Errors
+/// When it is neither.
+#[expect(clippy::result_unit_err, reason = "there is one way to be malformed")]
+pub fn parse_head(text: &str) -> Result<(u64, Chain), ()> {
+    let (sequence, chain) = text.trim().split_once(':').ok_or(())?;
+    Ok((sequence.parse().map_err(|_| ())?, Chain::parse(chain).ok_or(())?))
+}
+
+/// Takes a stopped home and opens its log for reading.
+///
+/// # Errors
+/// [`OfflineError`]; the home is as it was.
+pub fn open(home: &Path) -> Result<Offline, OfflineError> {
+    if !home.join("log.redb").exists() {
+        return Err(OfflineError::NoLog(home.display().to_string()));
+    }
+    let home = Home::open(home)?;
+    let lock = home.lock()?;
+    let path = home.log();
+    let log = Log::open(LogSource::ReadOnly(path.clone()), &mut |_, _| {})
+        .map_err(|source| OfflineError::Open { path: path.display().to_string(), source })?;
+    Ok(Offline { home, _lock: lock, log })
+}
+
+impl Offline {
+    fn reader(&self) -> Result<Reader, OfflineError> {
+        Ok(self.log.reader()?)
+    }
+
+    /// Writes each record after `since` as a line of JSON, reserved ones too if wanted.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or `line` says so.
+    pub fn export(
+        &self,
+        since: u64,
+        reserved: bool,
+        line: &mut dyn FnMut(&str) -> io::Result<()>,
+    ) -> Result<(), OfflineError> {
+        let viewer = if reserved { Viewer::HomeOwner } else { Viewer::Anonymous };
+        let mut result = Ok(());
+        self.reader()?.scan(since, &mut |stored| {
+            if viewer.sees(&stored.record.thread) {
+                let mut text = String::new();
+                wire::write_record(&mut text, &stored, false);
+                result = line(&text);
+            }
+            result.is_ok()
+        })?;
+        Ok(result?)
+    }
+
+    /// Recomputes everything; also checks the head that the home kept.
+    ///
+    /// # Errors
+    /// When the log cannot be read at all.
+    pub fn verify(
+        &self,
+        progress: Progress<'_>,
+        kept: Option<(u64, Chain)>,
+    ) -> Result<VerifyReport, OfflineError> {
+        let own = self.home.kept_head()?.map(|k| (k.sequence, k.chain));
+        let mut report = verify_log(&self.log, None, kept.or(own), progress)?;
+        if let (Some(_), Some((sequence, chain))) = (kept, own)
+            && sequence > 0
+            && !self
+                .reader()?
+                .commit_of(sequence)?
+                .is_some_and(|c| c.last_sequence == sequence && c.chain == chain)
+        {
+            report.ok = false;
+            report.problems.push("the log does not contain the head in keys/head".into());
+        }
+        Ok(report)
+    }
+
+    /// Replays all state from nothing.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or was written by a newer build.
+    pub fn replay(&self, progress: Progress<'_>) -> Result<ReplayReport, OfflineError> {
+        let end = self.log.head().sequence;
+        let mut world = World::default();
+        let mut failed = None;
+        self.reader()?.scan(0, &mut |stored| {
+            if let Err(error) = world.fold(&stored) {
+                failed = Some(error);
+            }
+            progress(stored.sequence, end);
+            failed.is_none()
+        })?;
+        match failed {
+            Some(error) => Err(OfflineError::Mismatch(error.to_string())),
+            None => Ok(ReplayReport { records: end, sequence: end, digest: world.digest() }),
+        }
+    }
+
+    /// Writes a backup.
+    ///
+    /// # Errors
+    /// When the log cannot be read or `out` not be written.
+    pub fn backup(&self, out: &mut dyn io::Write, progress: Progress<'_>) -> Result<(), OfflineError> {
+        backup::write(&self.reader()?, out, progress)?;
+        Ok(())
+    }
+}
+
+/// Verifies a log and replays all state; `live` is the state that must come out.
+pub(crate) fn verify_log(
+    log: &Log,
+    live: Option<&World>,
+    kept: Option<(u64, Chain)>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<VerifyReport, StoreError> {
+    let mut world = World::default();
+    let mut newer = None;
+    let through = live.map_or(u64::MAX, |w| w.folded_through);
+    let mut visit = |stored: &StoredRecord| {
+        // What was written while this runs is not in the state it is compared with.
+        if stored.sequence <= through
+            && let Err(error) = world.fold(stored)
+        {
+            newer = Some(error);
+        }
+    };
+    let found = log.verify(kept, &mut visit, progress)?;
+    let mut problems = found.problems;
+    problems.extend(newer.map(|e| e.to_string()));
+    if live.is_some_and(|live| live.digest() != world.digest()) {
+        problems.push("state replayed from nothing is not the live state".into());
+    }
+    Ok(VerifyReport {
+        ok: problems.is_empty(),
+        records: found.records,
+        commits: found.commits,
+        head: HeadReport { sequence: found.head.sequence, chain: found.head.chain.to_string() },
+        digest: world.digest(),
+        problems,
+    })
+}
+
+/// Puts a backup in place of a home's log. The backup is read and checked in full before anything is
+/// replaced; the log that was there is kept beside it.
+///
+/// # Errors
+/// [`OfflineError`]; the home then has the log it had.
+pub fn restore(
+    home: &Path,
+    input: &mut dyn io::Read,
+    progress: &mut dyn FnMut(u64),
+) -> Result<RestoreReport, OfflineError> {
+    let home = Home::open(home)?;
+    let _lock = home.lock()?;
+    let fresh = home.dir().join("restore.redb");
+    let discard = || {
+        for path in [fresh.clone(), spl_kernel::log::index_path(&fresh)] {
+            let _ = fs::remove_file(path);
+        }
+    };
+    discard();
+    let restored = fill(&home, &fresh, input, progress);
+    let (head, did) = match restored {
+        Ok(restored) => restored,
+        Err(error) => {
+            discard();
+            return Err(error);
+        }
+    };
+    let replaced = if home.log().exists() {
+        let aside = (1..)
+            .map(|n| home.dir().join(format!("log.replaced-{n}.redb")))
+            .find(|p| !p.exists())
+            .unwrap_or_else(|| home.dir().join("log.replaced.redb"));
+        fs::rename(home.log(), &aside)?;
+        Some(aside.display().to_string())
+    } else {
+        None
+    };
+    forget_index(&home)?;
+    // The head is replaced before the log: after a crash in between the start says what is missing, and the
+    // restored file still lies beside.
+    home.keep_head(KeptHead { sequence: head.sequence, chain: head.chain })?;
+    fs::rename(&fresh, home.log())?;
+    let _ = fs::remove_file(spl_kernel::log::index_path(&fresh));
+    fs::File::open(home.dir())?.sync_all()?;
+    Ok(RestoreReport { records: head.sequence, sequence: head.sequence, instance_did: did, replaced })
+}
+
+/// Fills a new log from a backup and checks that it belongs to this home.
+fn fill(
+    home: &Home,
+    fresh: &Path,
+    input: &mut dyn io::Read,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(spl_kernel::commit::Head, String), OfflineError> {
+    let shown = fresh.display().to_string();
+    let log = Log::open(LogSource::File(fresh.to_owned()), &mut |_, _| {})
+        .map_err(|source| OfflineError::Open { path: shown, source })?;
+    let head = backup::restore(&log, input, progress)?;
+    let world = crate::boot::fold(&log)?;
+    let did = world.identity.did.unwrap_or_default();
+    if let Some(seed) = read_private(&home.primary_key(), 64)? {
+        let seed = zeroize::Zeroizing::new(<[u8; 32]>::try_from(seed.as_slice()).unwrap_or_default());
+        let own = spl_kernel::identity::PrivateKey::from_seed(&seed).public().did();
+        if own != did {
+            return Err(OfflineError::Mismatch(format!(
+                "the backup is of {did}, this home's key is of {own}; restore it into the home that has its keys/primary"
+            )));
+        }
+    } else {
+        return Err(OfflineError::Mismatch(format!(
+            "this home has no keys/primary; put the key of {did} there first: a backup never holds it"
+        )));
+    }
+    Ok((head, did))
+}

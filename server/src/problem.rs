@@ -1,0 +1,193 @@
+//! Every failure as its caller sees it: status, stable code, words, and what to do next.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use spl_kernel::{
+    log::{error::StoreError, verify::chain_of_causes},
+    refusal::{Code, Refusal},
+};
+
+/// A failed request. What is in here is for the caller; the cause of a fault goes to the log instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+    instructions: Vec<String>,
+    retry_after_seconds: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    object: &'static str,
+    r#type: &'static str,
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    instructions: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
+}
+
+impl Problem {
+    /// A problem by status and code.
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { status, code, message, hint: None, instructions: Vec::new(), retry_after_seconds: None }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn invalid_body(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_BODY", message)
+    }
+
+    pub(crate) fn invalid_query(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_QUERY", message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", message)
+    }
+
+    pub(crate) fn origin(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "ORIGIN_FORBIDDEN", message)
+    }
+
+    pub(crate) fn auth_required() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "AUTH_REQUIRED", "this route needs an admin credential").hint(
+            "from the machine itself run the spl command with the instance's --home: it proves that it may",
+        )
+    }
+
+    pub(crate) fn too_large(limit_bytes: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "BODY_TOO_LARGE",
+            format!("the request is larger than {limit_bytes} bytes"),
+        )
+        .hint("send fewer records at a time")
+    }
+
+    pub(crate) fn busy() -> Self {
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "BUSY",
+            "the instance has as much work queued as it takes; nothing was written",
+        );
+        problem.retry_after_seconds = Some(1);
+        problem
+    }
+
+    pub(crate) fn store_full() -> Self {
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "STORE_FULL",
+            "the file system has no room left for data; nothing was written",
+        )
+        .hint("free space where the home directory is; reading and revoking go on meanwhile")
+    }
+
+    pub(crate) fn shutting_down() -> Self {
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "SHUTTING_DOWN",
+            "the instance is shutting down; nothing was written",
+        );
+        problem.retry_after_seconds = Some(2);
+        problem
+    }
+
+    pub(crate) fn bootstrap_required() -> Self {
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "BOOTSTRAP_REQUIRED",
+            "this instance has no service account yet, so nobody can be let in",
+        );
+        problem.instructions =
+            vec!["spl serve --stop".into(), "spl serve --daemon --insecure-localhost".into()];
+        problem.hint("for work on this machine alone, serve local requests without a credential")
+    }
+
+    pub(crate) fn rate_limited(message: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message);
+        problem.retry_after_seconds = Some(5);
+        problem
+    }
+
+    /// A fault of ours. The cause is logged, once, here.
+    pub(crate) fn internal(cause: &dyn std::error::Error) -> Self {
+        tracing::error!(cause = %chain_of_causes(cause), "request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "INTERNAL",
+            "the instance could not answer; its log says why",
+        )
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.status.as_u16() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            409 | 410 => "conflict_error",
+            429 => "rate_limit_error",
+            500.. => "api_error",
+            _ => "invalid_request_error",
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.code {
+            Code::InvalidBody | Code::InvalidQuery | Code::IngestFailed => StatusCode::BAD_REQUEST,
+            Code::ReservedThread | Code::ReservedKind | Code::NamespaceRejected | Code::DidClaimDenied => {
+                StatusCode::FORBIDDEN
+            }
+            Code::NotFound => StatusCode::NOT_FOUND,
+            Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        let problem = Self::new(status, refusal.code.as_str(), refusal.message);
+        match refusal.hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let envelope = Envelope {
+            object: "error",
+            r#type: self.kind(),
+            code: self.code,
+            message: &self.message,
+            hint: self.hint.as_deref(),
+            instructions: &self.instructions,
+            retry_after_seconds: self.retry_after_seconds,
+        };
+        // Strings and numbers always serialise.
+        let body = serde_json::to_string(&envelope).unwrap_or_default();
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

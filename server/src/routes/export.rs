@@ -1,0 +1,62 @@
+//! `GET /v1/export`: visible records as NDJSON, in sequence order.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{Request, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+
+use super::{answer, records::visible};
+use crate::{access::require_operator, app::App, page::Params, problem::Problem, stream::pump, wire};
+
+/// Records read at a time.
+const CHUNK: usize = 256;
+/// A chunk of the answer has about this many bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// `GET /v1/export`
+pub(super) async fn run(State(app): State<App>, request: Request<Body>) -> Response {
+    answer(export(app, request))
+}
+
+fn export(app: App, request: Request<Body>) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let mut params = Params::new(&parts.uri);
+    let since = params.number("since_sequence")?.unwrap_or(0);
+    let reserved = match params.one("reserved")?.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::invalid_query("`reserved` is true or false")),
+    };
+    params.finish()?;
+    if reserved {
+        require_operator(&app, &parts)?;
+    }
+    let end = app.log.head().sequence;
+    let log = app.log.clone();
+    let mut at = since;
+    let body = pump(&app, move || {
+        let mut text = String::new();
+        while at < end && text.len() < CHUNK_BYTES {
+            let records = log.reader()?.after(at, CHUNK)?;
+            if records.is_empty() {
+                at = end;
+            }
+            for stored in records {
+                // A chunk ends within the bound; the rest is read again for the next one.
+                if stored.sequence > end || text.len() >= CHUNK_BYTES {
+                    break;
+                }
+                at = stored.sequence;
+                if reserved || visible(&stored) {
+                    wire::write_record(&mut text, &stored, false);
+                    text.push('\n');
+                }
+            }
+        }
+        Ok((!text.is_empty()).then(|| Bytes::from(text)))
+    });
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}

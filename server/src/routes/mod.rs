@@ -1,0 +1,192 @@
+//! The routes: one file per family.
+
+mod discovery;
+mod documents;
+mod export;
+mod health;
+mod operator;
+mod query;
+mod records;
+mod streams;
+mod tasks;
+mod threads;
+
+use axum::http::StatusCode;
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+
+use crate::{access, app::App, env, problem::Problem};
+
+/// Routes that answer before any account exists, and from any origin.
+const OPEN: [&str; 5] =
+    ["/health", "/health/ready", "/openapi.json", "/v1/capabilities", "/.well-known/syncropel"];
+const OPEN_PREFIX: &str = "/docs/api";
+
+/// Open routes that pages of any origin may read.
+const READABLE_ANYWHERE: [&str; 4] =
+    ["/health", "/health/ready", "/v1/capabilities", "/.well-known/syncropel"];
+
+/// Whether a path is open.
+pub(crate) fn is_open(path: &str) -> bool {
+    OPEN.contains(&path) || path == OPEN_PREFIX || path.starts_with("/docs/api/")
+}
+
+/// Every route and its methods. The published document is tested against this list, and the list against the
+/// router.
+pub const ROUTES: [(&str, &str); 26] = [
+    ("POST", "/v1/records"),
+    ("GET", "/v1/records"),
+    ("GET", "/v1/records/{id}"),
+    ("POST", "/v1/records/query"),
+    ("GET", "/v1/export"),
+    ("GET", "/v1/threads"),
+    ("POST", "/v1/threads"),
+    ("GET", "/v1/threads/{id}"),
+    ("DELETE", "/v1/threads/{id}"),
+    ("GET", "/v1/threads/{id}/state"),
+    ("GET", "/v1/threads/{id}/participants"),
+    ("GET", "/v1/threads/{id}/records"),
+    ("GET", "/v1/threads/{id}/watch"),
+    ("GET", "/v1/events/stream"),
+    ("GET", "/v1/tasks"),
+    ("GET", "/health"),
+    ("GET", "/health/ready"),
+    ("GET", "/v1/health"),
+    ("GET", "/v1/identity"),
+    ("GET", "/metrics"),
+    ("GET", "/v1/log/head"),
+    ("GET", "/v1/capabilities"),
+    ("GET", "/.well-known/syncropel"),
+    ("POST", "/v1/backup"),
+    ("GET", "/v1/verify"),
+    ("GET", "/openapi.json"),
+];
+
+/// The router of an instance.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/v1/records", get(records::list).post(records::create))
+        .route("/v1/records/query", post(query::run))
+        .route("/v1/records/{id}", get(records::get))
+        .route("/v1/export", get(export::run))
+        .route("/v1/threads", get(threads::list).post(threads::open))
+        .route("/v1/threads/{id}", get(threads::get).delete(threads::cancel))
+        .route("/v1/threads/{id}/state", get(threads::state))
+        .route("/v1/threads/{id}/participants", get(threads::participants))
+        .route("/v1/threads/{id}/records", get(threads::records))
+        .route("/v1/threads/{id}/watch", get(streams::watch))
+        .route("/v1/events/stream", get(streams::events))
+        .route("/v1/tasks", get(tasks::list))
+        .route("/v1/health", get(health::report))
+        .route("/v1/identity", get(discovery::identity))
+        .route("/v1/log/head", get(health::log_head))
+        .route("/v1/capabilities", get(discovery::capabilities))
+        .route("/v1/backup", post(operator::backup))
+        .route("/v1/verify", get(operator::verify))
+        .route("/health", get(health::open))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/.well-known/syncropel", get(discovery::manifest))
+        .route("/openapi.json", get(documents::openapi))
+        .route("/docs/api", get(documents::viewer))
+        .route("/docs/api/{asset}", get(documents::asset))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(middleware::from_fn_with_state(app.clone(), access::gate))
+        .layer(middleware::from_fn_with_state(app.clone(), finish))
+        .with_state(app)
+}
+
+async fn unknown_path() -> Problem {
+    Problem::not_found("there is nothing at this path")
+        .hint("GET /openapi.json lists every route; /docs/api shows it")
+}
+
+async fn unknown_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "this path does not take this method")
+        .hint("GET /openapi.json lists every route and its methods")
+}
+
+/// Methods that get a label of their own in metrics; a sender can make up any other.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::HEAD => "HEAD",
+        _ => "other",
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A client's request id is kept only where it cannot carry anything else.
+fn request_id(request: &Request) -> HeaderValue {
+    let kept = request.headers().get(&REQUEST_ID).filter(|id| {
+        (8..=64).contains(&id.len()) && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+    });
+    kept.cloned().unwrap_or_else(|| {
+        let mut random = [0; 12];
+        // Without randomness the id is of no use, but the request still is.
+        let _ = env::fill_random(&mut random);
+        HeaderValue::from_str(&data_encoding::HEXLOWER.encode(&random))
+            .unwrap_or(HeaderValue::from_static("unknown"))
+    })
+}
+
+/// What every answer carries, and what is counted and logged of it: the matched route, never a path, query,
+/// header or body.
+async fn finish(State(app): State<App>, request: Request, next: Next) -> Response {
+    let started = env::monotonic();
+    let method = method_label(request.method());
+    let path = request.uri().path();
+    let no_store = path.starts_with("/v1") || path.starts_with("/i/");
+    let anywhere = READABLE_ANYWHERE.contains(&path);
+    let open = is_open(path);
+    let route = matched_route(&request);
+    let id = request_id(&request);
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id.clone());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    let policy = if open { "cross-origin" } else { "same-origin" };
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static(policy));
+    if anywhere {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+    if no_store {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let status = response.status().as_u16();
+    let seconds = env::monotonic().duration_since(started).as_secs_f64();
+    app.metrics.answered(method, &route, status, seconds);
+    tracing::debug!(method, route, status, request_id = id.to_str().unwrap_or_default(), "answered");
+    response
+}
+
+fn matched_route(request: &Request) -> String {
+    request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned()
+}
+
+/// Runs a read on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(result) => result,
+        Err(error) => Err(Problem::internal(&error)),
+    }
+}
+
+/// An answer or a problem, as an answer.
+fn answer(result: Result<Response, Problem>) -> Response {
+    result.unwrap_or_else(|problem| problem.into_response())
+}

@@ -1,0 +1,305 @@
+//! `/v1/records`: write, get, list.
+
+use axum::{
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::{StatusCode, Uri},
+    response::Response,
+};
+use spl_kernel::{
+    draft::{Draft, ENVELOPE_BOUNDS},
+    id::RecordId,
+    json::{Bounds, JsonError, Parser},
+    limits,
+    record::{Origin, Provenance, StoredRecord},
+    refusal::{Code, Refusal},
+};
+use spl_projections::{admission, reserved::Viewer};
+
+use super::{answer, blocking};
+use crate::{
+    app::{App, Instance},
+    body::read_json,
+    env,
+    page::{Page, Params, QueryHash, json_text},
+    problem::Problem,
+    scan::{Scan, Source},
+    wire,
+    writer::{Command, Written},
+};
+
+/// Rows that one list may look at.
+pub(super) const SCAN_ROWS_MAX: u64 = 1_000_000;
+/// How long one list may look.
+pub(super) const SCAN_SECONDS_MAX: u64 = 2;
+/// A request of this size is parsed on a thread that may be busy.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+const FEDERATION: &str = "x-syncropel-federation";
+
+/// `POST /v1/records`
+pub(super) async fn create(State(app): State<App>, request: Request) -> Response {
+    answer(write(app, request).await)
+}
+
+/// What a request asks to write.
+struct Proposal {
+    drafts: Vec<Draft>,
+    batch: bool,
+}
+
+async fn write(app: App, request: Request) -> Result<Response, Problem> {
+    if request.headers().contains_key(FEDERATION) {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "SIGNATURE_REQUIRED",
+            "records from other instances must be signed, and signatures are not taken yet",
+        ));
+    }
+    let received = read_json(&app, request).await?;
+    let did = app.did.clone();
+    let small = received.bytes.len() <= INLINE_BYTES_MAX;
+    let check = move || -> Result<Proposal, Problem> {
+        let proposal = parse(&received.bytes)?;
+        for (i, draft) in proposal.drafts.iter().enumerate() {
+            admission::check(draft, &did).map_err(|r| at_index(r, i, proposal.batch))?;
+        }
+        Ok(proposal)
+    };
+    let Proposal { drafts, batch } = if small { check()? } else { blocking(check).await? };
+    if drafts.is_empty() {
+        return Err(Problem::invalid_body("`records` holds no record"));
+    }
+    let provenance = Provenance::without_credential(Origin::Posted);
+    let written = app.writer.submit(Command::Append { drafts, provenance }).await?;
+    let any_new = written.iter().any(|w| matches!(w, Written::New(_)));
+    let status = if any_new { StatusCode::CREATED } else { StatusCode::OK };
+    app.metrics
+        .records_written
+        .inc_by(written.iter().filter(|w| matches!(w, Written::New(_))).count() as u64);
+    answer_written(&app, written, batch, status).await
+}
+
+async fn answer_written(
+    app: &App,
+    written: Vec<Written>,
+    batch: bool,
+    status: StatusCode,
+) -> Result<Response, Problem> {
+    let app = app.clone();
+    let build = move || -> Result<Response, Problem> {
+        let reader = app.log.reader()?;
+        let mut page = Page::new(&app.answer_budget, usize::MAX)?;
+        for one in &written {
+            let text = match one {
+                Written::New(stored) => wire::record(stored),
+                Written::Stored(sequence) => {
+                    let stored = reader.record(*sequence)?;
+                    wire::record(&stored.ok_or_else(|| Problem::internal(&missing(*sequence)))?)
+                }
+            };
+            if !batch {
+                return Ok(json_text(status, text));
+            }
+            page.push(&text)?;
+        }
+        let mut response = page.finish(None, "");
+        *response.status_mut() = status;
+        Ok(response)
+    };
+    blocking(build).await
+}
+
+fn missing(sequence: u64) -> std::io::Error {
+    std::io::Error::other(format!("record {sequence} is missing"))
+}
+
+fn at_index(refusal: Refusal, index: usize, batch: bool) -> Refusal {
+    if !batch {
+        return refusal;
+    }
+    Refusal { message: format!("records[{index}]: {}", refusal.message), ..refusal }
+}
+
+/// Parses one envelope, or `{"records":[…]}`, record by record: the tree of a batch never exists as a whole.
+fn parse(bytes: &[u8]) -> Result<Proposal, Problem> {
+    if !is_batch(bytes)? {
+        return Ok(Proposal { drafts: vec![Draft::from_json(bytes)?], batch: false });
+    }
+    let mut parser = Parser::new(bytes, ENVELOPE_BOUNDS).map_err(Refusal::from)?;
+    let mut drafts: Vec<Draft> = Vec::new();
+    let mut canonical_bytes = 0;
+    let mut seen = false;
+    parser.members(|parser, key| -> Result<(), Refusal> {
+        if key != "records" || std::mem::replace(&mut seen, true) {
+            return Err(Refusal::new(Code::InvalidBody, format!("unknown or repeated field {key:?}"))
+                .hint("a batch has the one field records"));
+        }
+        parser.elements(|parser| {
+            if drafts.len() == limits::BATCH_RECORDS_MAX {
+                let message = format!("a batch holds at most {} records", limits::BATCH_RECORDS_MAX);
+                return Err(Refusal::new(Code::InvalidBody, message));
+            }
+            let mut part = parser.part(ENVELOPE_BOUNDS);
+            let draft = Draft::read(&mut part, &[]).map_err(|r| at_index(r, drafts.len(), true))?;
+            parser.resume(&part);
+            canonical_bytes += draft.body.len();
+            if canonical_bytes > limits::BATCH_CANONICAL_BYTES_MAX {
+                let message = format!("the batch is larger than {} bytes", limits::BATCH_CANONICAL_BYTES_MAX);
+                return Err(Refusal::new(Code::BodyTooLarge, message).hint("send fewer records at a time"));
+            }
+            drafts.push(draft);
+            Ok(())
+        })
+    })?;
+    parser.end().map_err(Refusal::from)?;
+    Ok(Proposal { drafts, batch: true })
+}
+
+/// Whether the first member is `records`: no record has a field of that name.
+fn is_batch(bytes: &[u8]) -> Result<bool, Refusal> {
+    /// Ends the walk after the first key.
+    struct Found(Option<bool>);
+    impl From<JsonError> for Found {
+        fn from(_: JsonError) -> Self {
+            Self(None)
+        }
+    }
+    let mut parser = Parser::new(bytes, Bounds { levels: 1, values: 1 })?;
+    match parser.members(|_, key| Err::<(), Found>(Found(Some(key == "records")))) {
+        Err(Found(Some(batch))) => Ok(batch),
+        // Malformed or empty: the full parser says what is wrong.
+        Err(Found(None)) | Ok(()) => Ok(false),
+    }
+}
+
+/// `GET /v1/records/{id}`
+pub(super) async fn get(
+    State(app): State<App>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Response {
+    let read = move || {
+        Params::new(&uri).finish()?;
+        let not_found =
+            || Problem::new(StatusCode::NOT_FOUND, "RECORD_NOT_FOUND", "there is no record with this id");
+        let id = id.ok().and_then(|Path(text)| RecordId::parse(&text)).ok_or_else(not_found)?;
+        let sequence = app.log.index().sequence_of(&id)?.ok_or_else(not_found)?;
+        let stored = app.log.reader()?.record(sequence)?.filter(|s| visible(s)).ok_or_else(not_found)?;
+        Ok(json_text(StatusCode::OK, wire::record(&stored)))
+    };
+    answer(blocking(read).await)
+}
+
+/// Whether a record exists for a caller without a credential.
+pub(super) fn visible(stored: &StoredRecord) -> bool {
+    Viewer::Anonymous.sees(&stored.record.thread)
+}
+
+/// `GET /v1/records`
+pub(super) async fn list(State(app): State<App>, uri: Uri) -> Response {
+    answer(blocking(move || list_records(&app, &uri)).await)
+}
+
+/// What a list shows of its candidates.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) actor: Option<String>,
+    pub(super) act: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) since: Option<u64>,
+    pub(super) until: Option<u64>,
+}
+
+impl Wanted {
+    fn matches(&self, stored: &StoredRecord) -> bool {
+        let record = &stored.record;
+        self.actor.as_ref().is_none_or(|a| *a == record.actor)
+            && self.act.as_ref().is_none_or(|a| a == record.act.as_str())
+            && self.since.is_none_or(|c| record.clock >= c)
+            && self.until.is_none_or(|c| record.clock <= c)
+            && self.kind.as_ref().is_none_or(|k| crate::stream::kind_of(stored).as_deref() == Some(k))
+    }
+}
+
+fn list_records(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
+    let mut params = Params::new(uri);
+    let thread = params.one("thread")?;
+    let wanted = Wanted {
+        actor: params.one("actor")?,
+        act: params.one("act")?,
+        kind: params.one("kind")?,
+        since: params.number("since")?,
+        until: params.number("until")?,
+    };
+    let limit = params.limit()?;
+    let cursor = params.one("cursor")?;
+    let descending = match params.one("order")?.as_deref() {
+        None | Some("asc") => false,
+        Some("desc") => true,
+        Some(_) => return Err(Problem::invalid_query("`order` is asc or desc")),
+    };
+    params.finish()?;
+    let source = match (&thread, &wanted.actor) {
+        (Some(thread), _) => Source::Thread(thread.clone()),
+        (None, Some(actor)) => Source::Actor(actor.clone()),
+        (None, None) if wanted.act.is_some() || wanted.kind.is_some() => Source::All,
+        (None, None) => {
+            return Err(Problem::invalid_query("at least one of thread, actor, act and kind is needed")
+                .hint("GET /v1/export gives everything; POST /v1/records/query takes any filter"));
+        }
+    };
+    let identity = format!("{source:?} {wanted:?} {descending}");
+    page_of(app, source, &wanted, &Paging { limit, cursor, descending, identity })
+}
+
+/// How a list is paged.
+#[derive(Debug)]
+pub(super) struct Paging {
+    pub(super) limit: usize,
+    pub(super) cursor: Option<String>,
+    pub(super) descending: bool,
+    /// What a cursor is bound to.
+    pub(super) identity: String,
+}
+
+/// One page of records. A page that passes the bounds on rows or time ends early, with a cursor.
+pub(super) fn page_of(
+    app: &Instance,
+    source: Source,
+    wanted: &Wanted,
+    paging: &Paging,
+) -> Result<Response, Problem> {
+    let hash = QueryHash::of(&["records", &paging.identity]);
+    let (mut low, mut high) = (1, app.log.head().sequence);
+    if let Some(cursor) = &paging.cursor {
+        let at = hash.position(cursor)?;
+        if paging.descending { high = high.min(at.saturating_sub(1)) } else { low = at.saturating_add(1) }
+    }
+    let mut scan = Scan::new(source, paging.descending, low, high);
+    let mut page = Page::new(&app.answer_budget, paging.limit)?;
+    let (started, mut scanned) = (env::monotonic(), 0);
+    loop {
+        let records = scan.next(&app.log)?;
+        if records.is_empty() {
+            return Ok(page.finish(None, ""));
+        }
+        for stored in &records {
+            // The row before was the last: it is where the next page goes on.
+            let next = if paging.descending { stored.sequence + 1 } else { stored.sequence - 1 };
+            let exhausted = scanned >= SCAN_ROWS_MAX
+                || env::monotonic().duration_since(started).as_secs() >= SCAN_SECONDS_MAX;
+            if !page.has_room() || exhausted {
+                return Ok(page.finish(Some(hash.cursor(next)), ""));
+            }
+            scanned += 1;
+            if visible(stored) && wanted.matches(stored) {
+                page.push(&wire::record(stored))?;
+            }
+        }
+    }
+}
+
+/// A redirect of rejections to the documented 404: a name that is no text names nothing.
+pub(super) fn path_text(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    path.map(|Path(text)| text).map_err(|_| Problem::not_found("the path is not valid UTF-8"))
+}

@@ -1,0 +1,302 @@
+//! One instance from start to end.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use serde_json::json;
+use spl_kernel::{commit::Head, log::verify::chain_of_causes};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Semaphore, watch},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    app::{App, Instance, Mode},
+    boot::{BootError, Booted, boot},
+    budget::Budget,
+    env,
+    home::{Home, HomeError, KeptHead, write_private},
+    listen,
+    metrics::Metrics,
+    published::Published,
+    routes::router,
+    telemetry,
+    writer::{Command, Writer},
+};
+
+/// Memory for request bodies, and for answers, in bytes each.
+const BUDGET_BYTES: usize = 128 * 1024 * 1024;
+/// After this the process ends whatever is still open.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// How an instance is started.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// The home directory.
+    pub home: PathBuf,
+    /// Address to bind besides 127.0.0.1.
+    pub host: IpAddr,
+    /// Port; 0 for any free one.
+    pub port: u16,
+    /// Keep the log in memory, under a throw-away identity.
+    pub memory: bool,
+    /// Local requests act on the data plane without a bearer.
+    pub insecure_localhost: bool,
+    /// The origin others reach this instance under.
+    pub public_url: Option<String>,
+    /// Start an empty log under an existing key.
+    pub new_log: bool,
+    /// Accept a log that does not contain the head acknowledged last.
+    pub accept_older_log: bool,
+    /// The one token that survives an older log.
+    pub keep_token: Option<String>,
+    /// Start though the wall clock is more than a day behind the log.
+    pub accept_clock: bool,
+    /// Log lines to the terminal too.
+    pub foreground: bool,
+    /// What is logged, as `RUST_LOG` has it.
+    pub log_filter: Option<String>,
+}
+
+/// Why an instance did not start, or not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It did not start. Nothing was changed.
+    #[error("{}", chain_of_causes(.0))]
+    Boot(#[from] BootError),
+    /// Its home directory cannot be used.
+    #[error("{}", chain_of_causes(.0))]
+    Home(#[from] HomeError),
+    /// The address cannot be bound.
+    #[error(
+        "{address} cannot be bound: {source}; is another instance running? see `spl serve --status`, or choose a --port"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The first commit of a new log could not be written.
+    #[error("the first commit could not be written; logs/spl.log in the home directory says why")]
+    FirstCommit,
+    /// The public URL is none.
+    #[error("--public-url {0:?} is not an origin such as https://spl.example.com")]
+    PublicUrl(String),
+    /// The operating system said no.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves an instance until a signal, and returns when all is on disk. A second signal ends the process at
+/// once.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn run(options: ServeOptions) -> Result<(), ServeError> {
+    let public_url = options.public_url.as_deref().map(check_origin).transpose()?;
+    let home = Home::open(&options.home)?;
+    telemetry::start(&home.log_lines(), options.log_filter.as_deref(), options.foreground);
+    let booted = boot(&options)
+        .inspect_err(|error| tracing::error!(cause = %chain_of_causes(error), "not started"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(options, booted, public_url));
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+fn check_origin(url: &str) -> Result<String, ServeError> {
+    let refused = || ServeError::PublicUrl(url.to_owned());
+    let uri: axum::http::Uri = url.parse().map_err(|_| refused())?;
+    let scheme = uri.scheme_str().filter(|s| matches!(*s, "http" | "https")).ok_or_else(refused)?;
+    let authority = uri.authority().filter(|a| !a.as_str().contains('@')).ok_or_else(refused)?;
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(refused());
+    }
+    Ok(format!("{scheme}://{}", authority.as_str().to_ascii_lowercase()))
+}
+
+/// 127.0.0.1 always, and what was asked for besides; an unspecified address takes it in.
+async fn bind(options: &ServeOptions) -> Result<Vec<TcpListener>, ServeError> {
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let wanted = if options.insecure_localhost { loopback } else { options.host };
+    let first = if wanted.is_unspecified() { wanted } else { loopback };
+    let mut listeners = vec![bind_one(SocketAddr::new(first, options.port)).await?];
+    if !wanted.is_unspecified() && wanted != loopback {
+        let port = listeners.first().map_or(Ok(options.port), |l| l.local_addr().map(|a| a.port()))?;
+        listeners.push(bind_one(SocketAddr::new(wanted, port)).await?);
+    }
+    if !wanted.is_loopback() {
+        tracing::warn!(
+            host = %wanted,
+            "bound to an address that others can reach, without TLS: put a proxy with TLS in front, or use a private network"
+        );
+    }
+    Ok(listeners)
+}
+
+async fn bind_one(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
+}
+
+async fn serve(options: ServeOptions, booted: Booted, public_url: Option<String>) -> Result<(), ServeError> {
+    let listeners = bind(&options).await?;
+    let Some(bound) = listeners.last().map(TcpListener::local_addr).transpose()? else { return Ok(()) };
+    let (stop, stopping) = watch::channel(false);
+    let Booted { home, lock, log, world, key, did } = booted;
+    let published = Arc::new(Published::new(world.clone(), log.head()));
+    let keeps_head = (!options.memory).then(|| home.clone());
+    let writer = Writer::start(log.clone(), world, published.clone(), keeps_head.clone())?;
+    if log.head() == Head::EMPTY {
+        // The first commit says who the instance is.
+        let named = writer.submit(Command::NameInstance(key.public())).await;
+        named.map_err(|_| ServeError::FirstCommit)?;
+    }
+    if let Some(home) = &keeps_head {
+        let head = log.head();
+        home.keep_head(KeptHead { sequence: head.sequence, chain: head.chain })?;
+    }
+    let local_url = format!("http://127.0.0.1:{}", bound.port());
+    let app: App = Arc::new(Instance {
+        own_origins: own_origins(public_url.as_deref(), bound),
+        public_url: public_url.clone().unwrap_or_else(|| local_url.clone()),
+        local_proof: local_proof()?,
+        home,
+        log,
+        writer,
+        published,
+        key,
+        did,
+        mode: if options.insecure_localhost { Mode::InsecureLocalhost } else { Mode::Bootstrap },
+        memory: options.memory,
+        bound,
+        started: env::monotonic(),
+        shutdown: stopping.clone(),
+        body_budget: Budget::new(BUDGET_BYTES),
+        answer_budget: Budget::new(BUDGET_BYTES),
+        streams: Arc::new(AtomicUsize::new(0)),
+        verifying: Arc::new(Semaphore::new(1)),
+        backing_up: Arc::new(Semaphore::new(2)),
+        last_verify: Mutex::new(None),
+        metrics: Metrics::new(),
+    });
+    warn_at_start(&app, public_url.as_deref());
+    write_run_files(&app, &local_url)?;
+    tracing::info!(url = local_url, instance = app.did, records = app.log.head().sequence, "ready");
+    let signals = tokio::spawn(until_signal(stop)?);
+    listen::serve(listeners, router(app.clone()), stopping).await;
+    let finished = tokio::task::spawn_blocking({
+        let app = app.clone();
+        move || app.writer.stop()
+    });
+    if tokio::time::timeout(STOP_MAX, finished).await.is_err() {
+        tracing::error!("the writer did not end in time");
+    }
+    remove_run_files(&app.home);
+    signals.abort();
+    tracing::info!("stopped");
+    drop(lock);
+    Ok(())
+}
+
+/// Waits for the first signal in the future that it returns, and for the second in a task: that one ends the
+/// process at once, which is always safe.
+fn until_signal(stop: watch::Sender<bool>) -> Result<impl Future<Output = ()>, ServeError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first {
+                tracing::info!("stopping; a second signal ends at once");
+                stop.send_replace(true);
+            } else {
+                std::process::exit(1);
+            }
+        }
+    })
+}
+
+fn own_origins(public_url: Option<&str>, bound: SocketAddr) -> Vec<String> {
+    let port = bound.port();
+    let mut origins = vec![
+        format!("http://127.0.0.1:{port}"),
+        format!("http://localhost:{port}"),
+        format!("http://[::1]:{port}"),
+    ];
+    if !bound.ip().is_unspecified() {
+        origins.push(format!("http://{bound}"));
+    }
+    origins.extend(public_url.map(str::to_owned));
+    origins
+}
+
+fn local_proof() -> Result<Zeroizing<String>, ServeError> {
+    let mut random = Zeroizing::new([0; 32]);
+    env::fill_random(&mut *random)?;
+    Ok(Zeroizing::new(data_encoding::HEXLOWER.encode(&*random)))
+}
+
+fn warn_at_start(app: &Instance, public_url: Option<&str>) {
+    if app.mode == Mode::InsecureLocalhost {
+        tracing::warn!("--insecure-localhost: every process on this machine may read and write records");
+        let host = public_url.and_then(|u| u.parse::<axum::http::Uri>().ok()?.host().map(str::to_owned));
+        let loopback = host.is_none_or(|h| {
+            h == "localhost" || h.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        });
+        if !loopback {
+            tracing::warn!(
+                "the public URL is not a loopback one: a proxy in front would expose every record"
+            );
+        }
+    } else {
+        tracing::warn!(
+            "no service account exists: all but the open routes answer 503; for work on this machine alone use --insecure-localhost"
+        );
+    }
+}
+
+const RUN_FILES: [&str; 3] = ["instance.json", "spl.pid", "local"];
+
+fn write_run_files(app: &Instance, url: &str) -> Result<(), ServeError> {
+    let pid = std::process::id();
+    let description = json!({
+        "url": url,
+        "port": app.bound.port(),
+        "pid": pid,
+        "instance_did": app.did,
+        "version": env!("CARGO_PKG_VERSION"),
+        "started_at": env::now().to_string(),
+    });
+    write_private(&app.home.run("local"), app.local_proof.as_bytes())?;
+    write_private(
+        &app.home.run("spl.pid"),
+        format!("{pid} {}\n", start_ticks(pid).unwrap_or_default()).as_bytes(),
+    )?;
+    write_private(&app.home.run("instance.json"), format!("{description}\n").as_bytes())?;
+    Ok(())
+}
+
+/// When a process started, in clock ticks since boot: with its pid it names a process for good.
+#[must_use]
+fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command name may hold spaces and parentheses: fields are counted after its end.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+fn remove_run_files(home: &Home) {
+    for name in RUN_FILES {
+        // What is already gone is as good as removed.
+        let _ = std::fs::remove_file(home.run(name));
+    }
+}

@@ -1,0 +1,130 @@
+//! Records, threads and streams as they go over the wire.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Value, json};
+use spl_kernel::{
+    record::StoredRecord,
+    thread::{Participant, Status, Summary},
+};
+
+/// Appends a record as JSON, its body as stored.
+pub(crate) fn write_record(out: &mut String, stored: &StoredRecord, with_object: bool) {
+    let record = &stored.record;
+    out.push('{');
+    if with_object {
+        out.push_str("\"object\":\"record\",");
+    }
+    let _ = write!(out, "\"id\":\"{}\",\"parents\":[", record.id);
+    for (i, parent) in record.parents.iter().enumerate() {
+        let _ = write!(out, "{}\"{parent}\"", if i > 0 { "," } else { "" });
+    }
+    out.push_str("],\"thread\":");
+    write_string(out, &record.thread);
+    out.push_str(",\"actor\":");
+    write_string(out, &record.actor);
+    let _ = write!(
+        out,
+        ",\"act\":\"{}\",\"body\":{},\"clock\":{}",
+        record.act.as_str(),
+        record.body,
+        record.clock
+    );
+    let _ = write!(out, ",\"data_type\":\"{}\",\"judged_by\":", record.data_type.as_str());
+    match record.judged_by {
+        Some(id) => {
+            let _ = write!(out, "\"{id}\"");
+        }
+        None => out.push_str("null"),
+    }
+    let _ = write!(out, ",\"sequence\":{},\"created_at\":\"{}\"}}", stored.sequence, stored.committed_at);
+}
+
+fn write_string(out: &mut String, text: &str) {
+    // A string always serialises.
+    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+}
+
+/// A record as JSON text.
+pub(crate) fn record(stored: &StoredRecord) -> String {
+    let mut out = String::with_capacity(stored.record.body.len() + 512);
+    write_record(&mut out, stored, true);
+    out
+}
+
+/// A record as a stream frame, on one line for every reader: some take U+0085, U+2028 and U+2029 for ends of
+/// lines, so these are escaped.
+pub(crate) fn frame(stored: &StoredRecord) -> Bytes {
+    let mut data = format!("{{\"id\":\"{}\",\"record\":", stored.record.id);
+    write_record(&mut data, stored, true);
+    let _ = write!(data, ",\"cursor\":\"{}\"}}", stored.sequence);
+    if data.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
+        data =
+            data.replace('\u{85}', "\\u0085").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+    }
+    event("record.created", Some(stored.sequence), &data)
+}
+
+/// A stream frame. `data` is one line.
+pub(crate) fn event(name: &str, id: Option<u64>, data: &str) -> Bytes {
+    let mut out = format!("event: {name}\n");
+    if let Some(id) = id {
+        let _ = writeln!(out, "id: {id}");
+    }
+    let _ = write!(out, "data: {data}\n\n");
+    out.into()
+}
+
+/// A thread's row.
+#[derive(Debug, Serialize)]
+pub(crate) struct ThreadRow<'a> {
+    object: &'static str,
+    id: &'a str,
+    record_count: u64,
+    first_clock: u64,
+    last_clock: u64,
+    last_sequence: u64,
+    last_activity: String,
+    participants: u64,
+    status: &'static str,
+}
+
+impl<'a> From<&'a Summary> for ThreadRow<'a> {
+    fn from(summary: &'a Summary) -> Self {
+        Self {
+            object: "thread",
+            id: &summary.thread,
+            record_count: summary.record_count,
+            first_clock: summary.first_clock,
+            last_clock: summary.last_clock,
+            last_sequence: summary.last_sequence,
+            last_activity: summary.last_activity.to_string(),
+            participants: summary.participants,
+            status: summary.status.as_str(),
+        }
+    }
+}
+
+/// A participant's row.
+pub(crate) fn participant(part: &Participant) -> Value {
+    json!({
+        "object": "participant",
+        "actor": part.actor,
+        "record_count": part.record_count,
+        "first_clock": part.first_clock,
+        "last_clock": part.last_clock,
+        "last_sequence": part.last_sequence,
+    })
+}
+
+/// The status of a task: inbox, active, done or cancelled.
+pub(crate) fn task_status(summary: &Summary) -> &'static str {
+    match (summary.status, &summary.task) {
+        (Status::Closed, _) => "done",
+        (Status::Cancelled, _) => "cancelled",
+        (_, Some(task)) if task.started => "active",
+        _ => "inbox",
+    }
+}

@@ -1,0 +1,104 @@
+//! What follows the writer: the index file and `keys/head`, on a thread of their own.
+
+use std::{
+    sync::{Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+
+use spl_kernel::log::{FLUSH_RECORDS, Log, verify::chain_of_causes};
+
+use crate::{
+    env,
+    home::{Home, KeptHead},
+};
+
+/// With nothing new for this long, what is left goes to the index file.
+const IDLE: Duration = Duration::from_millis(500);
+/// `keys/head` is never older than this.
+const HEAD_AGE_MAX: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+struct State {
+    commits: u64,
+    stopping: bool,
+}
+
+/// Wakes the thread.
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Signal {
+    /// A group was committed.
+    pub(super) fn committed(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).commits += 1;
+        self.changed.notify_one();
+    }
+
+    pub(super) fn stop(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).stopping = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for a change, or for the log to have been idle. Whether to stop, and whether it was idle.
+    fn wait(&self, seen: &mut u64) -> (bool, bool) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, timeout) = self
+            .changed
+            .wait_timeout_while(state, IDLE, |s| s.commits == *seen && !s.stopping)
+            .unwrap_or_else(PoisonError::into_inner);
+        *seen = state.commits;
+        (state.stopping, timeout.timed_out())
+    }
+}
+
+pub(super) fn run(log: &Log, home: Option<&Home>, signal: &Signal) {
+    let mut seen = 0;
+    let mut kept = home.and_then(|h| h.kept_head().ok().flatten());
+    let mut kept_at = env::monotonic();
+    loop {
+        let (stopping, idle) = signal.wait(&mut seen);
+        let behind = log.index().behind();
+        if behind >= FLUSH_RECORDS || ((idle || stopping) && behind > 0) {
+            flush(log, stopping);
+        }
+        if let Some(home) = home
+            && (stopping || env::monotonic().duration_since(kept_at) >= HEAD_AGE_MAX)
+        {
+            keep_head(log, home, &mut kept);
+            kept_at = env::monotonic();
+        }
+        if stopping {
+            return;
+        }
+    }
+}
+
+fn flush(log: &Log, all: bool) {
+    loop {
+        match log.index().flush() {
+            Ok(0) => return,
+            Ok(_) if all => {}
+            Ok(_) => return,
+            Err(error) => {
+                // The index is derived: what is not written now is caught up at the next start.
+                tracing::error!(cause = %chain_of_causes(&error), "the index could not be written");
+                return;
+            }
+        }
+    }
+}
+
+fn keep_head(log: &Log, home: &Home, kept: &mut Option<KeptHead>) {
+    let head = log.head();
+    let now = KeptHead { sequence: head.sequence, chain: head.chain };
+    if *kept == Some(now) {
+        return;
+    }
+    match home.keep_head(now) {
+        Ok(()) => *kept = Some(now),
+        Err(error) => tracing::error!(cause = %chain_of_causes(&error), "keys/head could not be written"),
+    }
+}

@@ -1,0 +1,193 @@
+//! The writer: one thread that decides commands in order, writes each group's commits in one transaction,
+//! and answers once they are on disk.
+
+mod group;
+mod maintenance;
+mod queue;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use spl_kernel::{
+    draft::Draft,
+    identity::PublicKey,
+    log::Log,
+    record::{Provenance, StoredRecord},
+    refusal::Refusal,
+};
+use spl_projections::World;
+use tokio::sync::oneshot;
+
+pub(crate) use self::queue::QueueDepth;
+use self::queue::{Queue, Rejected};
+use crate::{home::Home, problem::Problem, published::Published};
+
+/// While the index is this many records behind, data waits: the part of the index in memory stays bounded.
+const INDEX_BEHIND_MAX: usize = 8 * spl_kernel::log::FLUSH_RECORDS;
+
+/// Something to decide and write.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Write records, all or none.
+    Append {
+        /// What to write.
+        drafts: Vec<Draft>,
+        /// Who writes it, and how.
+        provenance: Provenance,
+    },
+    /// Cancel a thread that is neither closed nor cancelled.
+    CancelThread {
+        /// The thread.
+        thread: String,
+        /// Who cancels it.
+        actor: String,
+        /// How.
+        provenance: Provenance,
+    },
+    /// Say who the instance is, once. A command on a reserved thread: control.
+    NameInstance(PublicKey),
+}
+
+impl Command {
+    fn is_control(&self) -> bool {
+        matches!(self, Self::NameInstance(_))
+    }
+}
+
+/// What a command wrote, one for each of its drafts.
+#[derive(Debug, Clone)]
+pub(crate) enum Written {
+    /// A new record.
+    New(Arc<StoredRecord>),
+    /// It was there already, at this position.
+    Stored(u64),
+}
+
+/// Why a command wrote nothing.
+#[derive(Debug)]
+pub(crate) enum NotWritten {
+    /// Decided against.
+    Refused(Refusal),
+    /// Too much waits.
+    Busy,
+    /// No room on the file system.
+    Full,
+    /// The instance is stopping, or its log has failed.
+    Closed,
+    /// The log could not be read or written.
+    Failed,
+    /// The thread is closed or cancelled already; which, and nothing was written.
+    AlreadyFinal(&'static str),
+}
+
+impl From<NotWritten> for Problem {
+    fn from(why: NotWritten) -> Self {
+        match why {
+            NotWritten::Refused(refusal) => refusal.into(),
+            NotWritten::Busy => Self::busy(),
+            NotWritten::Full => Self::store_full(),
+            NotWritten::Closed => Self::shutting_down(),
+            NotWritten::Failed => Self::internal(&std::io::Error::other("the log could not be written")),
+            NotWritten::AlreadyFinal(status) => Self::invalid_query(format!("the thread is {status}")),
+        }
+    }
+}
+
+type Answer = Result<Vec<Written>, NotWritten>;
+
+/// A queued command.
+#[derive(Debug)]
+pub(crate) struct Job {
+    command: Command,
+    /// What it holds in memory, roughly.
+    bytes: usize,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The handle to the writer. Dropping it does not stop the writer; [`Writer::stop`] does.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: Arc<Queue>,
+    log: Arc<Log>,
+    failed: Arc<AtomicBool>,
+    threads: std::sync::Mutex<Vec<std::thread::JoinHandle<()>>>,
+    maintenance: Arc<maintenance::Signal>,
+}
+
+impl Writer {
+    /// Starts the writer's thread, and the one that brings the index and `keys/head` up behind it.
+    pub(crate) fn start(
+        log: Arc<Log>,
+        world: World,
+        published: Arc<Published>,
+        home: Option<Home>,
+    ) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::default());
+        let failed = Arc::new(AtomicBool::new(false));
+        let maintenance = Arc::new(maintenance::Signal::default());
+        let behind = std::thread::Builder::new().name("spl-index".into()).spawn({
+            let (log, signal) = (log.clone(), maintenance.clone());
+            move || maintenance::run(&log, home.as_ref(), &signal)
+        })?;
+        let group = group::Groups {
+            log: log.clone(),
+            world,
+            published,
+            failed: failed.clone(),
+            behind: maintenance.clone(),
+        };
+        let writer = std::thread::Builder::new().name("spl-writer".into()).spawn({
+            let queue = queue.clone();
+            move || group.run(&queue)
+        })?;
+        let threads = std::sync::Mutex::new(vec![writer, behind]);
+        Ok(Self { queue, log, failed, threads, maintenance })
+    }
+
+    /// Queues a command and waits for its answer, never for a place in the queue.
+    pub(crate) async fn submit(&self, command: Command) -> Answer {
+        if self.failed() {
+            return Err(NotWritten::Failed);
+        }
+        if !command.is_control() && self.log.index().behind() > INDEX_BEHIND_MAX {
+            return Err(NotWritten::Busy);
+        }
+        let bytes = match &command {
+            Command::Append { drafts, .. } => drafts.iter().map(|d| d.body.len() + 512).sum(),
+            Command::CancelThread { .. } | Command::NameInstance(_) => 1024,
+        };
+        let (answer, answered) = oneshot::channel();
+        match self.queue.push(Job { command, bytes, answer }) {
+            Ok(()) => answered.await.unwrap_or(Err(NotWritten::Failed)),
+            Err(Rejected::Full) => Err(NotWritten::Busy),
+            Err(Rejected::Closed) => Err(NotWritten::Closed),
+        }
+    }
+
+    /// Whether the log has failed: nothing more is written until a restart.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn depth(&self) -> QueueDepth {
+        self.queue.depth()
+    }
+
+    /// Does what waits, writes the index and `keys/head`, and returns when both threads are gone. Blocks.
+    pub(crate) fn stop(&self) {
+        self.queue.close();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        for (i, thread) in threads.into_iter().enumerate() {
+            if i == 1 {
+                // Only after the writer's thread has ended is there nothing more to bring up.
+                self.maintenance.stop();
+            }
+            if thread.join().is_err() {
+                tracing::error!("a thread of the writer panicked");
+            }
+        }
+    }
+}

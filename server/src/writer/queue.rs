@@ -1,0 +1,122 @@
+//! The writer's two bounded queues: control commands are taken first, data commands wait behind bounds.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use super::Job;
+
+/// Most data commands that wait.
+const DATA_COMMANDS_MAX: usize = 4096;
+/// Most bytes of data commands that wait.
+const DATA_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most control commands that wait. They are small; this bounds memory, not use.
+const CONTROL_COMMANDS_MAX: usize = 4096;
+/// Most commands of one group.
+const GROUP_COMMANDS_MAX: usize = 1024;
+/// A group takes data commands until they have this many bytes.
+const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+#[derive(Debug, Default)]
+struct State {
+    control: VecDeque<Job>,
+    data: VecDeque<Job>,
+    data_bytes: usize,
+    closed: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+/// Why a command was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rejected {
+    /// The queue holds as much as it may.
+    Full,
+    /// The writer has stopped or is stopping.
+    Closed,
+}
+
+/// How much waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueDepth {
+    /// Control commands.
+    pub(crate) control: usize,
+    /// Data commands.
+    pub(crate) data: usize,
+    /// Bytes of data commands.
+    pub(crate) data_bytes: usize,
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a command without waiting.
+    pub(super) fn push(&self, job: Job) -> Result<(), Rejected> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(Rejected::Closed);
+        }
+        if job.command.is_control() {
+            if state.control.len() >= CONTROL_COMMANDS_MAX {
+                return Err(Rejected::Full);
+            }
+            state.control.push_back(job);
+        } else {
+            let bytes = state.data_bytes.saturating_add(job.bytes);
+            if state.data.len() >= DATA_COMMANDS_MAX || (bytes > DATA_BYTES_MAX && !state.data.is_empty()) {
+                return Err(Rejected::Full);
+            }
+            state.data_bytes = bytes;
+            state.data.push_back(job);
+        }
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Waits for commands and takes a group of them. `None` once closed and empty.
+    pub(super) fn take_group(&self) -> Option<VecDeque<Job>> {
+        let mut state = self.state();
+        while state.control.is_empty() && state.data.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut group = VecDeque::new();
+        while group.len() < GROUP_COMMANDS_MAX
+            && let Some(job) = state.control.pop_front()
+        {
+            group.push_back(job);
+        }
+        let mut bytes = 0;
+        while group.len() < GROUP_COMMANDS_MAX
+            && bytes < GROUP_BYTES_MAX
+            && let Some(job) = state.data.pop_front()
+        {
+            bytes += job.bytes;
+            state.data_bytes = state.data_bytes.saturating_sub(job.bytes);
+            group.push_back(job);
+        }
+        Some(group)
+    }
+
+    /// Takes no more; what waits is still done.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.arrived.notify_all();
+    }
+
+    pub(super) fn depth(&self) -> QueueDepth {
+        let state = self.state();
+        QueueDepth { control: state.control.len(), data: state.data.len(), data_bytes: state.data_bytes }
+    }
+}
