@@ -1,1 +1,124 @@
-//! placeholder
+//! What the benchmarks share: named sizes, and ratios against a floor measured in the same run.
+//!
+//! Machines are noisy, and absolute figures lie: only two things measured in turn, many times, say something
+//! about each other. [`ratio`] does that and prints the median and its spread, with the share of time that
+//! the host took away meanwhile.
+
+use std::{
+    hint::black_box,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// How much a benchmark does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Rounds of each side.
+    pub rounds: usize,
+    /// Records in a workload.
+    pub records: usize,
+    /// Subscribers of a stream.
+    pub subscribers: usize,
+}
+
+impl Size {
+    /// Small with `--test`, as the test command runs it so that it cannot rot; large otherwise.
+    #[must_use]
+    pub fn of_this_run() -> Self {
+        if std::env::args().any(|a| a == "--test") {
+            Self { rounds: 3, records: 400, subscribers: 20 }
+        } else {
+            Self { rounds: 21, records: 20_000, subscribers: 1000 }
+        }
+    }
+}
+
+/// Reads the clock: the one place where benchmarks do.
+#[must_use]
+pub fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "measuring time is what a benchmark is for")]
+    Instant::now()
+}
+
+/// How long `f` takes. Its result is kept from being optimised away.
+pub fn timed<T>(f: impl FnOnce() -> T) -> Duration {
+    let start = now();
+    black_box(f());
+    now().duration_since(start)
+}
+
+/// A directory on the disk that the build is on: not a file system in memory.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn disk_directory() -> std::io::Result<tempfile::TempDir> {
+    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
+    std::fs::create_dir_all(&target)?;
+    tempfile::Builder::new().prefix("bench-").tempdir_in(target)
+}
+
+/// Ticks of processor time that the host took from this machine, and all ticks.
+fn steal() -> Option<(u64, u64)> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let ticks: Vec<u64> =
+        stat.lines().next()?.split_whitespace().skip(1).filter_map(|t| t.parse().ok()).collect();
+    Some((*ticks.get(7)?, ticks.iter().take(8).sum()))
+}
+
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
+    let at = ((sorted.len().saturating_sub(1)) as f64 * q).round() as usize;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// Measures `floor` and `ours` in turn, `rounds` times, and prints how fast ours is relative to the floor:
+/// the median of floor time over our time per round, with the quartiles. 1.00 is the floor itself; 0.50 takes
+/// twice as long. Each closure returns the time of its own round.
+pub fn ratio(
+    name: &str,
+    rounds: usize,
+    mut floor: impl FnMut() -> Duration,
+    mut ours: impl FnMut() -> Duration,
+) {
+    let before = steal();
+    // The first of each warms caches and files.
+    black_box((floor(), ours()));
+    let mut ratios = Vec::with_capacity(rounds);
+    let (mut floors, mut owns) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (f, o) = (floor().as_secs_f64(), ours().as_secs_f64());
+        ratios.push(f / o);
+        floors.push(f);
+        owns.push(o);
+    }
+    for list in [&mut ratios, &mut floors, &mut owns] {
+        list.sort_by(f64::total_cmp);
+    }
+    let stolen = match (before, steal()) {
+        #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+        (Some((s0, t0)), Some((s1, t1))) if t1 > t0 => 100.0 * (s1 - s0) as f64 / (t1 - t0) as f64,
+        _ => 0.0,
+    };
+    let noisy = if stolen > 5.0 { "  NOISY" } else { "" };
+    report(&format!(
+        "{name:<44} ratio {:.2} ({:.2}-{:.2})   ours {:>9.1} us   floor {:>9.1} us   steal {stolen:.1} %{noisy}",
+        quantile(&ratios, 0.5),
+        quantile(&ratios, 0.25),
+        quantile(&ratios, 0.75),
+        quantile(&owns, 0.5) * 1e6,
+        quantile(&floors, 0.5) * 1e6,
+    ));
+}
+
+/// Prints a line of results.
+pub fn report(line: &str) {
+    #[expect(clippy::print_stdout, reason = "a benchmark's results are its output")]
+    {
+        println!("{line}");
+    }
+}

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
-use crate::commands::{
-    backup, completion, doctor, emit, export, import, record, serve, status, task, thread, verify, version,
-};
+use crate::commands::{backup, completion, emit, export, import, record, serve, task, thread, verify};
 
 /// Everything `spl` was told.
 #[derive(Parser)]
@@ -42,8 +41,16 @@ pub(crate) struct Globals {
     /// Authenticate with this token [default: the one saved in the home]
     #[arg(long, global = true, value_name = "TOKEN", env = "SPL_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// Choose how results are printed
-    #[arg(short = 'o', long, global = true, value_name = "FORMAT", value_enum, default_value = "human")]
+    /// Print results for people (human), as they came (json), or one object a line (stream-json)
+    #[arg(
+        short = 'o',
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "human",
+        hide_possible_values = true
+    )]
     pub(crate) output: Format,
     /// Print JSON: the same as -o json
     #[arg(long, global = true, conflicts_with = "output")]
@@ -101,6 +108,14 @@ impl ActorArg {
     }
 }
 
+/// What an instance says in its log.
+#[derive(Debug, Default, Clone, Args, Serialize, Deserialize)]
+pub(crate) struct LogArg {
+    /// Log what this filter lets through, such as `debug` or `spl_server=trace` [default: info]
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", hide_env_values = true)]
+    pub(crate) log_filter: Option<String>,
+}
+
 /// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -142,5 +157,5 @@ pub(crate) enum Command {
     /// Print the completion script of a shell
     Completion(completion::CompletionArgs),
     /// Print the version
-    Version(version::VersionArgs),
+    Version,
 }

@@ -59,7 +59,8 @@ impl Answer {
 impl Client {
     /// A client for the instance at `base`.
     pub(crate) fn new(base: Url, credential: Credential) -> Result<Self, Failure> {
-        let broken = |e: &dyn std::fmt::Display| Failure::refused(format!("cannot set up the HTTP client: {e}"));
+        let broken =
+            |e: &dyn std::fmt::Display| Failure::refused(format!("cannot set up the HTTP client: {e}"));
         // Fails only where a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()

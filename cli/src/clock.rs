@@ -13,7 +13,10 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// A monotonic instant, to measure durations with.
-#[expect(clippy::disallowed_methods, reason = "the one place of the command line that reads the monotonic clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of the command line that reads the monotonic clock"
+)]
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }

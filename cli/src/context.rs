@@ -69,9 +69,9 @@ pub(crate) enum Source {
 impl Context {
     /// From the global options.
     pub(crate) fn new(globals: Globals) -> Result<Self, Failure> {
-        let root = globals
-            .home_dir()
-            .ok_or_else(|| Failure::usage("cannot tell where the home directory is").hint("name it with --home DIR"))?;
+        let root = globals.home_dir().ok_or_else(|| {
+            Failure::usage("cannot tell where the home directory is").hint("name it with --home DIR")
+        })?;
         let out = Output::new(&globals);
         Ok(Self { globals, home: Home::new(root), out })
     }
@@ -149,8 +149,10 @@ impl Context {
                 return Ok(());
             }
             return Err(if listens(base) {
-                Failure::unreachable(format!("something else answers at {origin}: not the instance of this home"))
-                    .hint("the saved token is sent to no other; run `spl serve --status`, or pass --token")
+                Failure::unreachable(format!(
+                    "something else answers at {origin}: not the instance of this home"
+                ))
+                .hint("the saved token is sent to no other; run `spl serve --status`, or pass --token")
             } else {
                 unreachable_at(base, "nothing listens there")
             });
@@ -165,7 +167,8 @@ impl Context {
     }
 
     fn confirm_plain_http(&self, base: &Url) -> Result<(), Failure> {
-        let question = format!("Send the token to {} without encryption?", base.origin().ascii_serialization());
+        let question =
+            format!("Send the token to {} without encryption?", base.origin().ascii_serialization());
         if self.out.is_human() && prompt::confirm(&question)? {
             return Ok(());
         }
@@ -175,7 +178,9 @@ impl Context {
 
     /// The local proof: only for the port that the holder of this home's lock recorded.
     fn local_proof(&self, base: &Url) -> Option<String> {
-        let own = base.scheme() == "http" && is_loopback(base) && self.home.held_port() == base.port_or_known_default();
+        let own = base.scheme() == "http"
+            && is_loopback(base)
+            && self.home.held_port() == base.port_or_known_default();
         own.then(|| self.home.local_proof()).flatten()
     }
 

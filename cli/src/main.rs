@@ -1,1 +1,40 @@
-fn main(){}
+//! The `spl` command: serve an instance; write, read and watch records.
+
+mod args;
+mod client;
+mod clock;
+mod commands;
+mod context;
+mod entropy;
+mod error;
+mod home;
+mod lookup;
+mod offline;
+mod output;
+mod progress;
+mod prompt;
+mod sse;
+mod table;
+mod text;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use nix::sys::stat::{Mode, umask};
+
+use crate::{args::Cli, output::Palette};
+
+fn main() -> ExitCode {
+    // What is written here is for its owner: nobody else may read it, not even for a moment.
+    umask(Mode::from_bits_truncate(0o077));
+    let cli = Cli::parse();
+    let (format, palette) = (cli.globals.format(), Palette::stderr(&cli.globals));
+    match commands::run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.report(format, palette);
+            ExitCode::from(failure.kind().exit_code())
+        }
+    }
+}

@@ -30,6 +30,7 @@ macro_rules! colours {
 
 impl Palette {
     /// No colours.
+    #[cfg(test)]
     pub(crate) fn plain() -> Self {
         Self { on: false }
     }
@@ -87,6 +88,7 @@ impl Palette {
 pub(crate) struct Output {
     format: Format,
     palette: Palette,
+    /// Only on a terminal are ids shortened and lines cut.
     terminal: bool,
 }
 
@@ -100,16 +102,6 @@ impl Output {
     /// Whether people read this.
     pub(crate) fn is_human(&self) -> bool {
         self.format == Format::Human
-    }
-
-    /// The chosen format.
-    pub(crate) fn format(&self) -> Format {
-        self.format
-    }
-
-    /// Whether stdout is a terminal: only there are ids shortened and lines cut.
-    pub(crate) fn is_terminal(&self) -> bool {
-        self.terminal
     }
 
     /// The colours to use.
@@ -165,6 +157,19 @@ impl Output {
     /// A `name  value` line of a panel.
     pub(crate) fn field(&self, name: &str, value: impl Display) -> Result<(), Failure> {
         self.line(format_args!("  {} {value}", self.palette.dim(format_args!("{name:<14}"))))
+    }
+}
+
+/// Stdout as something to write to, for what is too large to be printed at once.
+pub(crate) struct Stdout;
+
+impl io::Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().lock().flush()
     }
 }
 

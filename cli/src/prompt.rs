@@ -11,6 +11,8 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
     }
     write!(io::stderr().lock(), "{question} [y/N] ")?;
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer).map_err(|e| Failure::refused(format!("cannot read the answer: {e}")))?;
+    io::stdin()
+        .read_line(&mut answer)
+        .map_err(|e| Failure::refused(format!("cannot read the answer: {e}")))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
-    client::{Client, Request, Stream},
+    client::{Request, Stream},
     clock, entropy,
     error::{Failure, Kind},
     output,
@@ -42,7 +42,9 @@ impl Parser {
         self.buffer.extend_from_slice(bytes);
         let mut events = Vec::new();
         let mut start = 0;
-        while let Some(length) = self.buffer.get(start..).and_then(|rest| rest.iter().position(|b| *b == b'\n')) {
+        while let Some(length) =
+            self.buffer.get(start..).and_then(|rest| rest.iter().position(|b| *b == b'\n'))
+        {
             let line = String::from_utf8_lossy(self.buffer.get(start..start + length).unwrap_or_default());
             let line = line.strip_suffix('\r').unwrap_or(&line);
             if line.is_empty() {
@@ -107,13 +109,12 @@ pub(crate) fn read(
 /// Follows a stream of records for as long as it takes: where it breaks off it is resumed after the last
 /// event, so that nothing is lost and nothing comes twice.
 pub(crate) fn follow<'a>(
-    client: &'a Client,
-    request: &dyn Fn(&'a Client) -> Request<'a>,
+    request: &dyn Fn() -> Request<'a>,
     take: &mut dyn FnMut(&Event) -> Result<Next, Failure>,
 ) -> Result<(), Failure> {
     let mut state = Resume::default();
     loop {
-        let stream = request(client).header("last-event-id", state.last_id.as_deref()).stream();
+        let stream = request().header("last-event-id", state.last_id.as_deref()).stream();
         let ended = match stream {
             Ok(stream) => read(stream, &mut |event| state.take(event, take)),
             Err(failure) => Err(failure),
@@ -192,7 +193,8 @@ mod tests {
 
     #[test]
     fn events_come_out_whole_however_the_bytes_are_cut() {
-        let text = ": hello\nretry: 100\nevent: record.created\r\nid: 7\ndata: {\"a\":1}\n\ndata: x\ndata: y\n\n";
+        let text =
+            ": hello\nretry: 100\nevent: record.created\r\nid: 7\ndata: {\"a\":1}\n\ndata: x\ndata: y\n\n";
         for size in 1..text.len() {
             let mut parser = Parser::default();
             let events: Vec<_> =

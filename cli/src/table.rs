@@ -7,12 +7,8 @@ use crate::{error::Failure, output::Output, text};
 /// Zero-width characters that stand for colours while the table is laid out, so that colours take no room.
 /// None of them can come from elsewhere: [`text::safe`] escapes them all.
 const END: char = '\u{2060}';
-const MARKS: [(char, Tint); 4] = [
-    ('\u{2061}', Tint::Good),
-    ('\u{2062}', Tint::Busy),
-    ('\u{2063}', Tint::Dim),
-    ('\u{2064}', Tint::Bad),
-];
+const MARKS: [(char, Tint); 4] =
+    [('\u{2061}', Tint::Good), ('\u{2062}', Tint::Busy), ('\u{2063}', Tint::Dim), ('\u{2064}', Tint::Bad)];
 
 /// The colour of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +93,7 @@ impl Table {
     fn last_column_width(&self, terminal: Option<usize>) -> usize {
         let Some(terminal) = terminal else { return 120 };
         let columns = self.header.len().saturating_sub(1);
-        let taken: usize = (0..columns).map(|column| self.column_width(column) + 2).sum();
+        let taken: usize = (0..columns).map(|column| self.column_width(column) + 3).sum();
         terminal.saturating_sub(taken).max(16)
     }
 
@@ -113,9 +109,10 @@ impl Table {
         grid.set_header(self.header.clone());
         let columns = self.header.len();
         for row in &self.rows {
-            let cells = row.iter().enumerate().map(|(column, cell)| {
-                cell.marked(if column + 1 == columns { last } else { usize::MAX })
-            });
+            let cells = row
+                .iter()
+                .enumerate()
+                .map(|(column, cell)| cell.marked(if column + 1 == columns { last } else { usize::MAX }));
             grid.add_row(cells.collect::<Vec<_>>());
         }
         for column in &self.right {
@@ -149,5 +146,6 @@ fn paint(line: &str, out: &Output) -> String {
 }
 
 fn next_mark(text: &str) -> Option<(usize, char, Tint)> {
-    text.char_indices().find_map(|(at, c)| MARKS.iter().find(|(mark, _)| *mark == c).map(|(mark, tint)| (at, *mark, *tint)))
+    text.char_indices()
+        .find_map(|(at, c)| MARKS.iter().find(|(mark, _)| *mark == c).map(|(mark, tint)| (at, *mark, *tint)))
 }

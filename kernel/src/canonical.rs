@@ -155,10 +155,11 @@ fn write_float(out: &mut String, f: f64) {
         }
         return;
     }
-    let magnitude = f.abs();
-    if magnitude < 1e-4 {
-        // Shortest digits as `1.234e-5`; Python writes at least two digits of exponent.
-        let text = format!("{f:e}");
+    if f.abs() < 1e-4 {
+        // Digits as `1.234e-5`; Python writes at least two digits of exponent.
+        let shortest = format!("{f:e}");
+        let decimals = decimals(&shortest);
+        let text = nearest(f, shortest, format!("{f:.decimals$e}"));
         match text.split_once("e-") {
             Some((digits, exponent)) => {
                 let _ = write!(out, "{digits}e-{exponent:0>2}");
@@ -167,6 +168,22 @@ fn write_float(out: &mut String, f: f64) {
         }
     } else {
         // Not integral, so below 2^53: Python never uses an exponent here, nor does `{}`.
-        let _ = write!(out, "{f}");
+        let shortest = format!("{f}");
+        let decimals = decimals(&shortest);
+        out.push_str(&nearest(f, shortest, format!("{f:.decimals$}")));
     }
+}
+
+/// How many digits follow the point.
+fn decimals(text: &str) -> usize {
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    fraction.bytes().take_while(u8::is_ascii_digit).count()
+}
+
+/// Of the texts with the fewest digits that round-trip, the one nearest to the double, and of two equally near
+/// the even one, as Python chooses. Rust's shortest form takes the upper of two equally near
+/// (`2061377293555454.25` as `….3`); its form with a given number of digits rounds exactly and to even, but
+/// need not round-trip at a power of two.
+fn nearest(f: f64, shortest: String, exact: String) -> String {
+    if exact.parse() == Ok(f) { exact } else { shortest }
 }

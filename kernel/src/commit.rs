@@ -212,13 +212,21 @@ pub fn decode_entry(bytes: &[u8]) -> Result<(Record, Provenance), DecodeError> {
     Ok((record, provenance))
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct CommitWire<'a> {
     version: u8,
     first_sequence: u64,
     committed_at_ms: u64,
-    #[serde(borrow)]
     records: Vec<&'a serde_bytes::Bytes>,
+}
+
+/// What stands before the records, with their number.
+#[derive(Deserialize)]
+struct CommitStart {
+    _version: u8,
+    first_sequence: u64,
+    committed_at_ms: u64,
+    records: u64,
 }
 
 /// Encodes a commit from its encoded records: the bytes that the chain covers.
@@ -238,29 +246,39 @@ pub fn encode_commit<B: AsRef<[u8]>>(
     postcard::to_stdvec(&wire).unwrap_or_default()
 }
 
-/// Decodes a commit that someone sent, strictly.
+/// Decodes a commit that someone sent, strictly: record by record, so that a stated number alone takes no
+/// memory.
 ///
 /// # Errors
-/// [`DecodeError`]; nothing is allocated beyond the size of `bytes`.
+/// [`DecodeError`].
 pub fn decode_commit(bytes: &[u8]) -> Result<(UnixMillis, Vec<StoredRecord>), DecodeError> {
     match bytes.first() {
         Some(&FORMAT_VERSION) => {}
         Some(&version) => return Err(DecodeError::Version(version)),
         None => return Err(DecodeError::Malformed("empty commit")),
     }
-    let (wire, rest) = postcard::take_from_bytes::<CommitWire<'_>>(bytes)
-        .map_err(|_| DecodeError::Malformed("commit encoding"))?;
-    if !rest.is_empty() {
-        return Err(DecodeError::Malformed("bytes after a commit"));
-    }
-    if wire.records.is_empty() {
+    let malformed = |_| DecodeError::Malformed("commit encoding");
+    let (start, mut rest) = postcard::take_from_bytes::<CommitStart>(bytes).map_err(malformed)?;
+    if start.records == 0 {
         return Err(DecodeError::Malformed("a commit without records"));
     }
-    let committed_at = UnixMillis(wire.committed_at_ms);
-    let mut records = Vec::new();
-    for (sequence, bytes) in (wire.first_sequence..).zip(wire.records) {
-        let (record, provenance) = decode_entry(bytes)?;
-        records.push(StoredRecord { sequence, committed_at, record, provenance });
+    if start.records > limits::COMMIT_RECORDS_MAX as u64 {
+        return Err(DecodeError::Malformed("a commit with more records than it may have"));
     }
-    Ok((committed_at, records))
+    let Some(end) = start.first_sequence.checked_add(start.records) else {
+        return Err(DecodeError::Malformed("positions beyond the last possible"));
+    };
+    let committed_at = UnixMillis(start.committed_at_ms);
+    let mut records = Vec::new();
+    for sequence in start.first_sequence..end {
+        let (entry, after) = postcard::take_from_bytes::<&serde_bytes::Bytes>(rest).map_err(malformed)?;
+        let (record, provenance) = decode_entry(entry)?;
+        records.push(StoredRecord { sequence, committed_at, record, provenance });
+        rest = after;
+    }
+    if rest.is_empty() {
+        Ok((committed_at, records))
+    } else {
+        Err(DecodeError::Malformed("bytes after a commit"))
+    }
 }

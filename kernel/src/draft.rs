@@ -3,7 +3,7 @@
 use crate::{
     canonical::canonical,
     id::RecordId,
-    json::{Bounds, Json, JsonError, Parser},
+    json::{Bounds, Json, JsonError, Parser, excerpt},
     limits,
     record::{Act, DataType, HashedFields, Record, canonical_fields},
     refusal::{Code, Refusal},
@@ -73,8 +73,13 @@ pub const FIELDS: [&str; 8] =
 
 /// Bounds of one body while parsing.
 const BODY_BOUNDS: Bounds = Bounds { levels: limits::BODY_LEVELS_MAX, values: limits::BODY_VALUES_MAX };
-/// Bounds around the body: an envelope, or a batch of them.
-pub const ENVELOPE_BOUNDS: Bounds = Bounds { levels: 4, values: 4096 };
+/// Bounds around the bodies: an envelope, or the largest batch of them, each with all its fields and parents.
+pub const ENVELOPE_BOUNDS: Bounds = Bounds {
+    levels: 4,
+    values: limits::BATCH_RECORDS_MAX * (FIELDS.len() + limits::PARENTS_MAX + ENVELOPE_EXTRAS),
+};
+/// Values that an envelope may have beside its fields: what an exported record carries more.
+const ENVELOPE_EXTRAS: usize = 8;
 
 fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new(Code::InvalidBody, message)
@@ -168,6 +173,8 @@ struct Fields {
     clock: Option<Option<u64>>,
     data_type: Option<DataType>,
     judged_by: Option<Option<RecordId>>,
+    /// Names passed over, each of which may come once too.
+    ignored: Vec<String>,
 }
 
 fn set<T>(slot: &mut Option<T>, key: &str, value: T) -> Result<(), Refusal> {
@@ -181,9 +188,6 @@ impl Fields {
                 let mut inner = parser.part(BODY_BOUNDS);
                 let body = inner.value()?;
                 parser.resume(&inner);
-                if body.as_object().is_none() {
-                    return Err(invalid("`body` must be a JSON object"));
-                }
                 self.parsed_body = None;
                 set(&mut self.body, key, check_body(&body)?)?;
                 self.parsed_body = Some(body);
@@ -226,8 +230,15 @@ impl Fields {
                 };
                 set(&mut self.judged_by, key, judged_by)
             }
-            _ if ignored.contains(&key) => parser.value().map(drop).map_err(Into::into),
-            _ => Err(invalid(format!("unknown field {key:?}"))
+            _ if ignored.contains(&key) => {
+                parser.value()?;
+                if self.ignored.iter().any(|seen| seen == key) {
+                    return Err(invalid(format!("duplicate key {key:?}")));
+                }
+                self.ignored.push(key.to_owned());
+                Ok(())
+            }
+            _ => Err(invalid(format!("unknown field {:?}", excerpt(key)))
                 .hint(format!("a record has the fields {}", FIELDS.join(", ")))),
         }
     }
@@ -257,8 +268,7 @@ fn string(value: Json, key: &str) -> Result<String, Refusal> {
 
 fn unknown_name<'a>(key: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Refusal {
     let known: Vec<_> = known.collect();
-    let shown: String = name.chars().take(40).collect();
-    invalid(format!("`{key}` {shown:?} is none of {}", known.join(", ")))
+    invalid(format!("`{key}` {:?} is none of {}", excerpt(name), known.join(", ")))
 }
 
 fn record_id(value: &Json) -> Option<RecordId> {
@@ -295,7 +305,7 @@ pub fn recheck(record: &Record) -> Result<BodyFacts, Refusal> {
         return Err(invalid("`parents` must be ascending, without duplicates, at most 64"));
     }
     let body = Json::parse(record.body.as_bytes(), BODY_BOUNDS)?;
-    if body.as_object().is_none() || check_body(&body)? != record.body {
+    if check_body(&body)? != record.body {
         return Err(invalid("`body` must be a JSON object in canonical form"));
     }
     let id = record.canonical().map(|text| RecordId::of(&text)).map_err(|e| invalid(e.to_string()))?;
@@ -339,6 +349,9 @@ pub fn check_actor(actor: String) -> Result<String, Refusal> {
 }
 
 fn check_body(body: &Json) -> Result<String, Refusal> {
+    if body.as_object().is_none() {
+        return Err(invalid("`body` must be a JSON object"));
+    }
     canonical(body, limits::BODY_BYTES_MAX).map_err(|e| invalid(format!("`body`: {e}")))
 }
 

@@ -215,6 +215,11 @@ pub struct JsonError {
     pub offset: usize,
 }
 
+/// The beginning of a name that a sender chose, for a message: names have no bound, messages do.
+pub(crate) fn excerpt(name: &str) -> String {
+    name.chars().take(40).collect()
+}
+
 /// Most digits an integer may have: one more cannot be held by a double.
 const INTEGER_DIGITS_MAX: usize = 309;
 
@@ -322,7 +327,7 @@ impl<'a> Parser<'a> {
                 })?;
                 match Object::from_members(members) {
                     Ok(object) => Ok(Json::Object(object)),
-                    Err(key) => self.fail(format!("duplicate key {key:?}")),
+                    Err(key) => self.fail(format!("duplicate key {:?}", excerpt(&key))),
                 }
             }
             Some(b'[') => {

@@ -23,6 +23,9 @@ pub const BATCH_RECORDS_MAX: usize = 1000;
 pub const BATCH_CANONICAL_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest encoded commit that a reader accepts, in bytes.
 pub const COMMIT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most records of one commit. Far above what a command writes; it bounds what decoding a commit takes beside
+/// its bytes.
+pub const COMMIT_RECORDS_MAX: usize = 65_536;
 /// Most values (members, elements, scalars) in one body: each takes at least two bytes of canonical text, so
 /// this refuses nothing that the size limit would let pass, but it does so before memory is spent.
 pub const BODY_VALUES_MAX: usize = BODY_BYTES_MAX / 2 + 2;
@@ -31,3 +34,4 @@ pub const SERVICE_ACCOUNT_ID_BYTES_MAX: usize = 64;
 
 const _: () = assert!(BODY_BYTES_MAX < BATCH_CANONICAL_BYTES_MAX);
 const _: () = assert!(BATCH_CANONICAL_BYTES_MAX < COMMIT_BYTES_MAX);
+const _: () = assert!(BATCH_RECORDS_MAX < COMMIT_RECORDS_MAX);

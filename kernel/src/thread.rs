@@ -183,9 +183,7 @@ impl Summary {
         if self.opening.is_none() && step.act == Act::Intend {
             self.opening = Some((step.id, step.sequence));
             self.task = step.effect.opens_task.then_some(TaskProgress { started: false, completed_by: None });
-            if !self.status.is_final() {
-                self.status = Status::Open;
-            }
+            self.status = Status::Open;
             return;
         }
         if step.sees_opening && !self.status.is_final() {
@@ -194,8 +192,10 @@ impl Summary {
     }
 
     fn progress(&mut self, step: &Step<'_>) {
-        let opening = self.opening.map(|(id, _)| id);
-        let names_opening = |id: &RecordId| Some(*id) == opening;
+        // A thread that nobody opened stays active until somebody does: there is no opening to read, to fulfil
+        // or to cancel.
+        let Some((opening, _)) = self.opening else { return };
+        let names_opening = |id: &RecordId| *id == opening;
         self.status = match step.act {
             Act::Intend => Status::Open,
             Act::Do if step.effect.cancels.as_ref().is_some_and(names_opening) => Status::Cancelled,
@@ -205,10 +205,6 @@ impl Summary {
             Act::Know => Status::Observed,
             Act::Learn | Act::Get | Act::Put | Act::Map => self.status,
         };
-        // A thread that nobody opened stays active until somebody does.
-        if opening.is_none() && self.status != Status::Cancelled {
-            self.status = Status::Active;
-        }
         if let Some(task) = &mut self.task {
             task.started |= step.effect.starts_task;
             if self.status == Status::Closed {

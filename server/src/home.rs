@@ -5,9 +5,14 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use spl_kernel::commit::Chain;
+
+/// How often, and how far apart, the lock is tried for.
+const LOCK_TRIES: usize = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a home directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -133,11 +138,15 @@ impl Home {
             .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
             .open(&path)
             .map_err(io_error(&path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(HomeLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(HomeError::Locked(self.dir.display().to_string())),
-            Err(TryLockError::Error(error)) => Err(io_error(&path)(error)),
+        // A command that asks whether the home is in use holds the lock for an instant.
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(HomeLock { _file: file }),
+                Err(TryLockError::WouldBlock) => std::thread::park_timeout(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(io_error(&path)(error)),
+            }
         }
+        Err(HomeError::Locked(self.dir.display().to_string()))
     }
 
     /// The last acknowledged head, if one was kept.

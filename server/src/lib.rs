@@ -26,5 +26,5 @@ mod telemetry;
 mod wire;
 mod writer;
 
-pub use run::{ServeError, ServeOptions, run};
+pub use run::{ServeError, ServeOptions, run, serve_until};
 pub use spl_projections::reserved::{is_reserved_kind, is_reserved_thread};

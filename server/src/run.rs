@@ -100,13 +100,25 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`].
 pub fn run(options: ServeOptions) -> Result<(), ServeError> {
+    serve_until(options, first_signal())
+}
+
+/// Serves an instance until `stop` is done, and returns when all is on disk. What [`run`] does, for those
+/// who bring their own reason to stop.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn serve_until(
+    options: ServeOptions,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     let public_url = options.public_url.as_deref().map(check_origin).transpose()?;
     let home = Home::open(&options.home)?;
     telemetry::start(&home.log_lines(), options.log_filter.as_deref(), options.foreground);
     let booted = boot(&options)
         .inspect_err(|error| tracing::error!(cause = %chain_of_causes(error), "not started"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(options, booted, public_url));
+    let result = runtime.block_on(serve(options, booted, public_url, stop));
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }
@@ -145,7 +157,12 @@ async fn bind_one(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
 }
 
-async fn serve(options: ServeOptions, booted: Booted, public_url: Option<String>) -> Result<(), ServeError> {
+async fn serve(
+    options: ServeOptions,
+    booted: Booted,
+    public_url: Option<String>,
+    stop_when: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     let listeners = bind(&options).await?;
     let Some(bound) = listeners.last().map(TcpListener::local_addr).transpose()? else { return Ok(()) };
     let (stop, stopping) = watch::channel(false);
@@ -189,7 +206,11 @@ async fn serve(options: ServeOptions, booted: Booted, public_url: Option<String>
     warn_at_start(&app, public_url.as_deref());
     write_run_files(&app, &local_url)?;
     tracing::info!(url = local_url, instance = app.did, records = app.log.head().sequence, "ready");
-    let signals = tokio::spawn(until_signal(stop)?);
+    let stopper = tokio::spawn(async move {
+        stop_when.await;
+        tracing::info!("stopping; a second signal ends at once");
+        stop.send_replace(true);
+    });
     listen::serve(listeners, router(app.clone()), stopping).await;
     let finished = tokio::task::spawn_blocking({
         let app = app.clone();
@@ -199,31 +220,31 @@ async fn serve(options: ServeOptions, booted: Booted, public_url: Option<String>
         tracing::error!("the writer did not end in time");
     }
     remove_run_files(&app.home);
-    signals.abort();
+    stopper.abort();
     tracing::info!("stopped");
     drop(lock);
     Ok(())
 }
 
-/// Waits for the first signal in the future that it returns, and for the second in a task: that one ends the
-/// process at once, which is always safe.
-fn until_signal(stop: watch::Sender<bool>) -> Result<impl Future<Output = ()>, ServeError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        for first in [true, false] {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if first {
-                tracing::info!("stopping; a second signal ends at once");
-                stop.send_replace(true);
-            } else {
-                std::process::exit(1);
-            }
+/// Waits for the first signal to stop. The second ends the process at once, which is always safe.
+async fn first_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::warn!("signals cannot be caught: only a kill ends this process");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    })
+        std::process::exit(1);
+    });
 }
 
 fn own_origins(public_url: Option<&str>, bound: SocketAddr) -> Vec<String> {

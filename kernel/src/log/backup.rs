@@ -105,7 +105,24 @@ pub fn restore(log: &Log, input: &mut dyn Read, progress: &mut dyn FnMut(u64)) -
     flush(log, &mut group)?;
     progress(last.0);
     read_trailer(input, last.0, chain)?;
+    check_restored(log, last.0, chain)?;
     Ok(log.head())
+}
+
+/// Whether the log is the one that was backed up: encoded alike, and each id and each clock once, which the
+/// indexes show.
+fn check_restored(log: &Log, last: u64, chain: Chain) -> Result<(), BackupError> {
+    let damaged = |what: &str| BackupError::Damaged { after: last, what: what.to_owned() };
+    if log.head().chain != chain {
+        return Err(damaged("a commit is not encoded as it should be"));
+    }
+    while log.index().behind() > 0 {
+        log.index().flush()?;
+    }
+    if log.index().record_counts()?.iter().any(|count| *count != last) {
+        return Err(damaged("a record or a clock is there twice"));
+    }
+    Ok(())
 }
 
 fn flush(log: &Log, group: &mut Vec<NewCommit>) -> Result<(), BackupError> {

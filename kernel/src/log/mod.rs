@@ -32,6 +32,7 @@ pub use self::{
 use crate::{
     commit::{Commit, FORMAT_VERSION, Head, encode_commit, encode_entry},
     draft::BodyFacts,
+    limits,
     record::StoredRecord,
 };
 
@@ -108,6 +109,12 @@ impl Log {
                 let records: Vec<Vec<u8>> =
                     commit.entries.iter().map(|e| encode_entry(&e.record, &e.provenance)).collect();
                 let encoded = encode_commit(commit.first_sequence, commit.committed_at, &records);
+                if encoded.len() > limits::COMMIT_BYTES_MAX {
+                    let first = commit.first_sequence;
+                    return Err(
+                        StoreError::Damaged(format!("commit {first} is longer than it may be")).into()
+                    );
+                }
                 let chain = head.chain.after(&encoded);
                 for (first, bytes) in cut(commit.first_sequence, commit.committed_at, chain, &records) {
                     // An insert replaces silently: append-only is ours to enforce.
@@ -136,6 +143,7 @@ fn check_follows(head: &Head, commit: &Commit, facts: &[BodyFacts]) -> Result<()
     let follows = commit.first_sequence == head.sequence + 1
         && commit.committed_at >= head.committed_at
         && !commit.entries.is_empty()
+        && commit.entries.len() <= limits::COMMIT_RECORDS_MAX
         && commit.entries.len() == facts.len();
     if follows {
         Ok(())

@@ -53,32 +53,51 @@ impl Log {
     /// # Errors
     /// [`OpenError`]; an existing file is then left as it was.
     pub fn open(source: LogSource, progress: &mut dyn FnMut(u64, u64)) -> Result<Self, OpenError> {
-        let (db, path, index_db) = match source {
-            LogSource::File(path) => {
-                if path.exists() {
-                    inspect(&path)?;
-                }
-                let file =
-                    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-                let backend = FileBackend::new(file).map_err(StoreError::from)?;
-                (create(backend)?, Some(path.clone()), Some(index_path(&path)))
-            }
+        let (db, path) = match source {
+            LogSource::File(path) => return open_file(path, progress),
             LogSource::ReadOnly(path) => {
-                inspect(&path)?;
-                (create(Overlay::new(File::open(&path)?)?)?, Some(path), None)
+                drop(inspect(&path)?);
+                (create(Overlay::new(File::open(&path)?)?)?, Some(path))
             }
-            LogSource::Memory => (create(InMemoryBackend::new())?, None, None),
-            LogSource::Backend(backend) => (create(Boxed(backend))?, None, None),
+            LogSource::Memory => (create(InMemoryBackend::new())?, None),
+            LogSource::Backend(backend) => (create(Boxed(backend))?, None),
         };
         initialise(&db)?;
-        guarded(|| {
-            let reader = Reader::new(&db)?;
-            let head = reader.head()?;
-            let index = open_index(&reader, head, index_db.as_deref(), progress)?;
-            drop(reader);
-            Ok(Self { db, index, head: std::sync::RwLock::new(head), path })
-        })
+        let (head, index) = read_all(&db, None, progress)?;
+        Ok(Self { db, index, head: std::sync::RwLock::new(head), path })
     }
+}
+
+/// Opens a file for writing. All that could be refused is looked at before, over memory: opening alone changes
+/// the file.
+fn open_file(path: PathBuf, progress: &mut dyn FnMut(u64, u64)) -> Result<Log, OpenError> {
+    let index_file = index_path(&path);
+    let checked = if path.exists() { inspect(&path)? } else { None };
+    let checked = checked.map(|db| read_all(&db, Some(&index_file), progress)).transpose()?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+    let db = create(FileBackend::new(file).map_err(StoreError::from)?)?;
+    initialise(&db)?;
+    let (head, index) = match checked {
+        Some(checked) => checked,
+        None => read_all(&db, Some(&index_file), progress)?,
+    };
+    if guarded(|| Ok(Reader::new(&db)?.head()?))? != head {
+        return Err(StoreError::Damaged("the log changed while it was opened".into()).into());
+    }
+    Ok(Log { db, index, head: std::sync::RwLock::new(head), path: Some(path) })
+}
+
+/// Reads where the log ends, and its index.
+fn read_all(
+    db: &Database,
+    index_file: Option<&Path>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Head, Index), OpenError> {
+    guarded(|| {
+        let reader = Reader::new(db)?;
+        let head = reader.head()?;
+        Ok((head, open_index(&reader, head, index_file, progress)?))
+    })
 }
 
 /// A boxed backend as a backend.
@@ -131,24 +150,26 @@ fn guarded<T>(f: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> 
     }
 }
 
-/// Looks at an existing file without changing it: is it a log, of this version, and is its end sound?
-fn inspect(path: &Path) -> Result<(), OpenError> {
+/// Looks at an existing file without changing it: is it a log, of this version, and is its end sound? Gives
+/// the log as it is over memory; `None` when it is yet to be begun.
+fn inspect(path: &Path) -> Result<Option<Database>, OpenError> {
     let mut file = File::open(path)?;
     if file.metadata()?.len() == 0 {
-        return Ok(());
+        return Ok(None);
     }
     let mut magic = [0; REDB_MAGIC.len()];
     if file.read_exact(&mut magic).is_err() || magic != REDB_MAGIC {
         return Err(OpenError::Foreign);
     }
     let db = create(Overlay::new(file)?)?;
-    guarded(|| {
-        if check_format(&db)? {
-            let reader = Reader::new(&db)?;
-            reader.check_end()?;
+    let begun = guarded(|| {
+        let begun = check_format(&db)?;
+        if begun {
+            Reader::new(&db)?.check_end()?;
         }
-        Ok(())
-    })
+        Ok(begun)
+    })?;
+    Ok(begun.then_some(db))
 }
 
 /// Whether the database holds a log already. An empty one is a log whose creation was cut short.
@@ -189,7 +210,7 @@ fn open_index(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Index, OpenError> {
     let opened = match path {
-        Some(path) => open_index_file(path).unwrap_or_default().filter(|(_, reached)| match reached {
+        Some(path) => usable(open_index_file(path))?.filter(|(_, reached)| match reached {
             None => true,
             Some(r) => reader.commit_of(r.sequence).is_ok_and(|c| c.is_some_and(|c| c.chain == r.chain)),
         }),
@@ -235,6 +256,18 @@ fn open_index(
         }
     }
     Ok(index)
+}
+
+/// An index that cannot be used is no index; one that another process has open must not be thrown away.
+fn usable(opened: Result<OpenedStore, OpenError>) -> Result<OpenedStore, OpenError> {
+    match opened {
+        Err(OpenError::Store(StoreError::Engine(error)))
+            if matches!(*error, redb::Error::DatabaseAlreadyOpen) =>
+        {
+            Err(StoreError::Engine(error).into())
+        }
+        opened => Ok(opened.unwrap_or_default()),
+    }
 }
 
 type OpenedStore = Option<(Store, Option<super::index::Reached>)>;

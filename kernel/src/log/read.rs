@@ -110,7 +110,7 @@ impl Reader {
             let (first, bytes) = row?;
             let first = first.value();
             let piece = Piece::decode(bytes.value()).map_err(damaged(first))?;
-            for at in first.max(wanted)..first + piece.records.len() as u64 {
+            for at in first.max(wanted)..first.saturating_add(piece.records.len() as u64) {
                 let Some(record) = piece.record(first, at).map_err(damaged(at))? else { break };
                 if !visit(record) {
                     return Ok(());
@@ -152,7 +152,7 @@ impl Reader {
     pub fn head(&self) -> Result<Head, StoreError> {
         let Some((last, bytes)) = self.rows.last()? else { return Ok(Head::EMPTY) };
         let piece = Piece::decode(bytes.value()).map_err(damaged(last.value()))?;
-        let end = last.value() + (piece.records.len() as u64).saturating_sub(1);
+        let end = last.value().saturating_add((piece.records.len() as u64).saturating_sub(1));
         let info = self.commit_at(piece.commit_first)?;
         if info.last_sequence != end {
             return Err(StoreError::Damaged(format!(
@@ -161,6 +161,14 @@ impl Reader {
             )));
         }
         Ok(Head { sequence: end, chain: info.chain, committed_at: info.committed_at })
+    }
+
+    /// The lowest position that a row has; `None` for an empty log.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn first_row(&self) -> Result<Option<u64>, StoreError> {
+        Ok(self.rows.first()?.map(|(first, _)| first.value()))
     }
 
     /// The commit that starts at `first`, as it was encoded.
@@ -200,7 +208,7 @@ impl Reader {
         let Some(last) = self.commit_of(head.sequence)? else {
             return Err(StoreError::Damaged("the last commit is missing".into()));
         };
-        let previous = match last.first_sequence - 1 {
+        let previous = match last.first_sequence.saturating_sub(1) {
             0 => Chain::GENESIS,
             before => match self.commit_of(before)? {
                 Some(info) => info.chain,

@@ -55,6 +55,9 @@ impl Log {
         let reader = self.reader()?;
         let mut findings = Findings { listed: Vec::new(), more: 0 };
         let end = reader.head()?;
+        if reader.first_row()?.is_some_and(|first| first != 1) {
+            findings.add("there are rows before the first record".into());
+        }
         let mut head = Head::EMPTY;
         let mut commits = 0;
         let mut kept_found = kept.is_none_or(|(sequence, chain)| sequence == 0 && chain == Chain::GENESIS);

@@ -198,7 +198,7 @@ function shape(schema) {
   }
   if (parts.length === 1) return members(parts[0]);
   return el("div", null, parts.map((part, i) =>
-    fold("fold", [el("strong", null, refName(part) ?? "Object"), el("span", "muted", flat(part).description)], () => members(part), i === 0)));
+    fold("fold", [el("strong", null, refName(part) ?? "Object"), el("span", "muted", inline(flat(part).description ?? ""))], () => members(part), i === 0)));
 }
 
 /** What may be sent or answered: its shape, its events and its examples. */

@@ -156,6 +156,9 @@ impl Index {
 
     /// A thread's summary, if it has records.
     ///
+    /// Lists of summaries ask here for each: the tail must be read before the file, or what moves between them
+    /// in the meantime would be in neither.
+    ///
     /// # Errors
     /// As above.
     pub fn summary(&self, thread: &str) -> Result<Option<Summary>, StoreError> {
@@ -179,15 +182,24 @@ impl Index {
     pub fn participants(&self, thread: &str, limit: usize) -> Result<Vec<Participant>, StoreError> {
         let recent = self.recent(thread);
         let view = self.store.view()?;
-        let stored = match view.thread_number(thread)? {
+        let number = view.thread_number(thread)?;
+        let stored = match number {
             Some(number) => view.members(number, limit)?,
             None => Vec::new(),
         };
         let mut parts: BTreeMap<String, Participant> =
             stored.into_iter().map(|p| (p.actor.clone(), p)).collect();
         for entry in &recent {
-            let part = parts.entry(entry.actor.to_string()).or_insert_with(|| Participant::new(&entry.actor));
-            part.fold(entry.sequence, entry.clock);
+            if !parts.contains_key(&*entry.actor) {
+                // In the file, and yet not among the first: so it is not among them now.
+                if is_member(&view, number, &entry.actor)? {
+                    continue;
+                }
+                parts.insert(entry.actor.to_string(), Participant::new(&entry.actor));
+            }
+            if let Some(part) = parts.get_mut(&*entry.actor) {
+                part.fold(entry.sequence, entry.clock);
+            }
         }
         let mut parts: Vec<_> = parts.into_values().collect();
         parts.sort_by_key(|p| p.first_sequence);
@@ -209,9 +221,7 @@ impl Index {
         for stored in view.summaries(after, limit)? {
             // Beyond the tail's start the tail speaks, and speaks of them below.
             if stored.first_sequence <= base {
-                let entries = self.recent(&stored.thread);
-                let number = Some(stored.first_sequence);
-                found.extend(fold_recent(&view, &stored.thread, number, &entries)?);
+                found.extend(self.summary(&stored.thread)?);
             }
         }
         for (_, thread) in recent {
@@ -219,8 +229,7 @@ impl Index {
                 break;
             }
             if view.thread_number(&thread)?.is_none_or(|number| number > base) {
-                let number = view.thread_number(&thread)?;
-                found.extend(fold_recent(&view, &thread, number, &self.recent(&thread))?);
+                found.extend(self.summary(&thread)?);
             }
         }
         found.truncate(limit);
@@ -242,15 +251,14 @@ impl Index {
         let mut found = Vec::new();
         for (_, number) in view.tasks(after.saturating_add(1), base, limit)? {
             if let Some(stored) = view.summary(number)? {
-                let entries = self.recent(&stored.thread);
-                found.extend(fold_recent(&view, &stored.thread, Some(number), &entries)?);
+                found.extend(self.summary(&stored.thread)?);
             }
         }
         for (opening, thread) in openers {
             if found.len() >= limit {
                 break;
             }
-            let summary = fold_recent(&view, &thread, view.thread_number(&thread)?, &self.recent(&thread))?;
+            let summary = self.summary(&thread)?;
             // Only a thread's first INTEND makes it a task.
             found
                 .extend(summary.filter(|s| s.task.is_some() && s.opening.map(|(_, at)| at) == Some(opening)));
@@ -285,15 +293,16 @@ fn fold_recent(
     let mut summary = stored.unwrap_or_else(|| Summary::new(thread));
     let mut seen: HashSet<&str> = HashSet::new();
     for entry in recent {
-        let known = match number {
-            Some(number) => match view.actor_number(&entry.actor)? {
-                Some(actor) => view.member(number, actor)?.is_some(),
-                None => false,
-            },
-            None => false,
-        };
-        let new_participant = seen.insert(&entry.actor) && !known;
+        let new_participant = seen.insert(&entry.actor) && !is_member(view, number, &entry.actor)?;
         summary.fold(&step(entry, new_participant));
     }
     Ok((summary.record_count > 0).then_some(summary))
+}
+
+/// Whether the file knows a part of this actor in the thread.
+fn is_member(view: &View, thread_number: Option<u64>, actor: &str) -> Result<bool, StoreError> {
+    match (thread_number, view.actor_number(actor)?) {
+        (Some(thread), Some(actor)) => Ok(view.member(thread, actor)?.is_some()),
+        _ => Ok(false),
+    }
 }

@@ -1,6 +1,9 @@
 //! The index file: redb tables written in batches behind the log.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use redb::{
     Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
@@ -291,10 +294,19 @@ impl View {
         self.txn.open_table(MEMBERS)?.get((thread, actor))?.map(|b| decode(b.value())).transpose()
     }
 
-    /// All parts in a thread, by the actors' numbers, at most `limit`.
+    /// The parts of the first `limit` actors of a thread, by first record. Looks at all, and holds no more
+    /// than it gives.
     pub(super) fn members(&self, thread: u64, limit: usize) -> Result<Vec<Participant>, StoreError> {
         let table = self.txn.open_table(MEMBERS)?;
-        table.range((thread, 0)..=(thread, u64::MAX))?.take(limit).map(|row| decode(row?.1.value())).collect()
+        let mut first: BTreeMap<u64, Participant> = BTreeMap::new();
+        for row in table.range((thread, 0)..=(thread, u64::MAX))? {
+            let part: Participant = decode(row?.1.value())?;
+            first.insert(part.first_sequence, part);
+            if first.len() > limit {
+                first.pop_last();
+            }
+        }
+        Ok(first.into_values().collect())
     }
 
     pub(super) fn clock(&self, thread: u64, actor: u64, clock: u64) -> Result<Option<u64>, StoreError> {

@@ -1,0 +1,189 @@
+//! `export`, `import`, `verify`, `replay`, `backup`, `restore`.
+
+use std::{fs, io::Write as _};
+
+use crate::support::{Instance, Store, record_lines};
+
+#[test]
+fn an_import_is_stored_once() {
+    let instance = Instance::start(Store::Memory);
+    let file = instance.sandbox.file("in.ndjson", record_lines("t", 1200));
+    let first = instance.spl(&["import", &file]).ok();
+    assert!(first.stdout.starts_with("imported 1,200 new, 0 already stored, 0 skipped"), "{first:?}");
+    let again = instance.spl(&["import", &file, "--json"]).ok().json();
+    assert_eq!((again["imported"].as_u64(), again["already_stored"].as_u64()), (Some(0), Some(1200)));
+}
+
+#[test]
+fn an_import_that_was_cut_short_goes_on() {
+    let instance = Instance::start(Store::Memory);
+    let start = instance.sandbox.file("start.ndjson", record_lines("t", 700));
+    let whole = instance.sandbox.file("whole.ndjson", record_lines("t", 1200));
+    instance.spl(&["import", &start]).ok();
+    let rest = instance.spl(&["import", &whole, "--json"]).ok().json();
+    assert_eq!((rest["imported"].as_u64(), rest["already_stored"].as_u64()), (Some(500), Some(700)));
+}
+
+#[test]
+fn compressed_files_and_the_standard_input_are_read() {
+    let instance = Instance::start(Store::Memory);
+    let plain = record_lines("t", 20);
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(plain.as_bytes()).expect("memory");
+    let gz = instance.sandbox.file("in.gz", gz.finish().expect("memory"));
+    let zst = zstd::encode_all(plain.as_bytes(), 0).expect("memory");
+    let zst = instance.sandbox.file("in.zst", zst);
+    assert_eq!(instance.spl(&["import", &gz, "--json"]).ok().json()["imported"], 20);
+    assert_eq!(instance.spl(&["import", &zst, "--json"]).ok().json()["already_stored"], 20);
+    let piped = instance.sandbox.spl_with_input(&["import", "-", "--json"], plain.as_bytes()).ok();
+    assert_eq!(piped.json()["already_stored"], 20);
+}
+
+#[test]
+fn one_bad_line_and_nothing_is_imported() {
+    let instance = Instance::start(Store::Memory);
+    let lines =
+        format!("{}not json\n{}{{\"act\":\"PUT\"}}\n", record_lines("a", 600), record_lines("b", 600));
+    let file = instance.sandbox.file("in.ndjson", lines);
+    let ran = instance.spl(&["import", &file]).exits(1);
+    assert!(ran.stderr.contains("line 601:") && ran.stderr.contains("line 1202:"), "{ran:?}");
+    assert!(ran.stderr.contains("nothing was imported"), "{ran:?}");
+    assert_eq!(instance.spl(&["status", "--json"]).ok().json()["records"], 0);
+
+    let summary = instance.spl(&["import", &file, "--skip-invalid", "--json"]).ok().json();
+    assert_eq!((summary["imported"].as_u64(), summary["skipped_invalid"].as_u64()), (Some(1200), Some(2)));
+}
+
+#[test]
+fn many_bad_lines_are_counted() {
+    let instance = Instance::start(Store::Memory);
+    let file = instance.sandbox.file("in.ndjson", "nonsense\n".repeat(25));
+    let ran = instance.spl(&["import", &file]).exits(1);
+    assert!(ran.stderr.contains("line 10:") && !ran.stderr.contains("line 11:"), "{ran:?}");
+    assert!(ran.stderr.contains("and 15 bad lines more"), "{ran:?}");
+}
+
+#[test]
+fn what_only_the_instance_writes_is_skipped() {
+    let instance = Instance::start(Store::Memory);
+    let reserved = record_lines("th_api_tokens", 3);
+    let kind = record_lines("t", 1).replace("test.sample.item", "core.api_token.v1");
+    let file = instance.sandbox.file("in.ndjson", format!("{reserved}{kind}{}", record_lines("u", 2)));
+    let summary = instance.spl(&["import", &file, "--json"]).ok().json();
+    assert_eq!((summary["imported"].as_u64(), summary["skipped_reserved"].as_u64()), (Some(2), Some(4)));
+}
+
+#[test]
+fn an_export_comes_back_with_the_same_ids_in_the_same_order() {
+    let instance = Instance::start(Store::Memory);
+    let other = Instance::start(Store::Memory);
+    instance.sample_thread();
+    let file = instance.sandbox.file("in.ndjson", record_lines("t", 700));
+    instance.spl(&["import", &file]).ok();
+    let first = instance.spl(&["export"]).ok();
+    assert_eq!(first.json_lines().len(), 703);
+    let copy = other.sandbox.file("copy.ndjson", &first.stdout);
+    other.spl(&["import", &copy]).ok();
+    let ids =
+        |ran: &crate::support::Ran| -> Vec<_> { ran.json_lines().iter().map(|r| r["id"].clone()).collect() };
+    assert_eq!(ids(&first), ids(&other.spl(&["export"]).ok()));
+}
+
+#[test]
+fn an_exported_line_with_a_foreign_id_is_refused() {
+    let instance = Instance::start(Store::Memory);
+    instance.spl(&["know", "x", "--thread", "t"]).ok();
+    let line = instance.spl(&["export"]).ok().stdout.replace("\"x\"", "\"y\"");
+    let file = instance.sandbox.file("in.ndjson", line);
+    let ran = instance.spl(&["import", &file]).exits(1);
+    assert!(ran.stderr.contains("line 1: its `id` is"), "{ran:?}");
+}
+
+#[test]
+fn an_export_is_compressed_as_its_name_says() {
+    let instance = Instance::start(Store::Memory);
+    let file = instance.sandbox.file("in.ndjson", record_lines("t", 50));
+    instance.spl(&["import", &file]).ok();
+    for name in ["all.ndjson", "all.ndjson.gz", "all.ndjson.zst"] {
+        let path = instance.sandbox.dir().join(name);
+        let shown = path.display().to_string();
+        let summary = instance.spl(&["export", "--out", &shown, "--json"]).ok().json();
+        assert_eq!(summary["records"], 50, "{name}");
+        let again = instance.spl(&["import", &shown, "--json"]).ok().json();
+        assert_eq!(again["already_stored"], 50, "{name}");
+    }
+    let since = instance.spl(&["export", "--since-sequence", "0"]).ok().json_lines();
+    let last = since.last().expect("records")["sequence"].to_string();
+    assert!(instance.spl(&["export", "--since-sequence", &last]).ok().stdout.is_empty());
+}
+
+#[test]
+fn a_running_and_a_stopped_home_give_the_same() {
+    let mut instance = Instance::start(Store::Disk);
+    instance.sample_thread();
+    let running = [
+        instance.spl(&["export"]).ok().stdout,
+        instance.spl(&["verify", "--json"]).ok().json()["digest"].to_string(),
+        instance.spl(&["replay", "--json"]).ok().json()["digest"].to_string(),
+    ];
+    instance.stop();
+    let stopped = [
+        instance.spl(&["export"]).ok().stdout,
+        instance.spl(&["verify", "--json"]).ok().json()["digest"].to_string(),
+        instance.spl(&["replay", "--json"]).ok().json()["digest"].to_string(),
+    ];
+    assert_eq!(running, stopped);
+}
+
+#[test]
+fn a_kept_head_is_recognised_and_a_wrong_one_is_not() {
+    let mut instance = Instance::start(Store::Disk);
+    instance.sample_thread();
+    let head = instance.spl(&["verify", "--json"]).ok().json()["head"].clone();
+    let kept = format!("{}:{}", head["sequence"], head["chain"].as_str().expect("a chain"));
+    let wrong = format!("{}:{}", head["sequence"], "0".repeat(64));
+    instance.stop();
+    instance.spl(&["verify", "--head", &kept]).ok();
+    let ran = instance.spl(&["verify", "--head", &wrong]).exits(1);
+    assert!(ran.stdout.contains("not whole"), "{ran:?}");
+}
+
+#[test]
+fn a_backup_brings_back_what_was_there() {
+    let mut instance = Instance::start(Store::Disk);
+    instance.sample_thread();
+    let backup = instance.sandbox.dir().join("copy.splbak").display().to_string();
+    instance.spl(&["backup", &backup]).ok();
+    instance.spl(&["backup", &backup]).exits(1);
+    instance.spl(&["backup", &backup, "--force"]).ok();
+    let then = instance.spl(&["export"]).ok().stdout;
+
+    instance.spl(&["learn", "written after the backup", "--thread", "t"]).ok();
+    let ran = instance.spl(&["restore", &backup]).exits(1);
+    assert!(ran.stderr.contains("spl serve --stop"), "{ran:?}");
+    instance.stop();
+    let offline = instance.sandbox.dir().join("offline.splbak").display().to_string();
+    instance.spl(&["backup", &offline]).ok();
+
+    let restored = instance.spl(&["restore", &backup, "--json"]).ok().json();
+    assert_eq!(restored["object"], "restore");
+    assert!(
+        fs::exists(restored["replaced"].as_str().expect("a path")).expect("a directory"),
+        "the old log is kept"
+    );
+    assert_eq!(instance.spl(&["export"]).ok().stdout, then);
+    instance.spl(&["verify"]).ok();
+    instance.run(Store::Disk);
+    assert_eq!(instance.spl(&["export"]).ok().stdout, then);
+}
+
+#[test]
+fn what_is_no_backup_is_refused_and_changes_nothing() {
+    let mut instance = Instance::start(Store::Disk);
+    instance.sample_thread();
+    let then = instance.spl(&["export"]).ok().stdout;
+    instance.stop();
+    let file = instance.sandbox.file("no.splbak", "this is no backup");
+    instance.spl(&["restore", &file]).exits(1);
+    assert_eq!(instance.spl(&["export"]).ok().stdout, then);
+}
