@@ -368,7 +368,8 @@ impl<'a> Parser<'a> {
         self.open(b'{', "expected an object")?;
         self.skip_space();
         if self.peek() == Some(b'}') {
-            return Ok(self.close());
+            self.close();
+            return Ok(());
         }
         loop {
             self.skip_space();
@@ -399,7 +400,8 @@ impl<'a> Parser<'a> {
         self.open(b'[', "expected an array")?;
         self.skip_space();
         if self.peek() == Some(b']') {
-            return Ok(self.close());
+            self.close();
+            return Ok(());
         }
         loop {
             f(self)?;

@@ -6,6 +6,7 @@
 )]
 
 mod help;
+mod http;
 mod import_export;
 mod json;
 mod lifecycle;

@@ -165,10 +165,22 @@ impl Instance {
 
     /// Starts it in its home.
     pub(crate) fn run(&mut self, store: Store) {
-        let mut args = vec!["serve", "--insecure-localhost", "--port", "0"];
-        if store == Store::Memory {
-            args.push("--memory");
+        match store {
+            Store::Memory => self.run_with(&["--insecure-localhost", "--memory"]),
+            Store::Disk => self.run_with(&["--insecure-localhost"]),
         }
+    }
+
+    /// Starts one with options of its own.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
+        let mut instance = Self { sandbox: Sandbox::new(), process: None };
+        instance.run_with(options);
+        instance
+    }
+
+    /// Starts it in its home, with options of its own.
+    pub(crate) fn run_with(&mut self, options: &[&str]) {
+        let args = [&["serve", "--port", "0"], options].concat();
         let log = fs::File::create(self.sandbox.dir().join("serve.out")).expect("a file");
         let errors = log.try_clone().expect("a handle");
         let mut child = self.sandbox.command(&args).stdout(log).stderr(errors).spawn().expect("spl starts");

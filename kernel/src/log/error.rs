@@ -1,5 +1,7 @@
 //! What can go wrong with the log, by operation.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::commit::DecodeError;
 
 /// The store failed below the log: an I/O error, or bytes that are not what was written.
@@ -101,5 +103,21 @@ pub enum AppendError {
 impl From<StoreError> for AppendError {
     fn from(error: StoreError) -> Self {
         if error.is_full() { Self::Full(error) } else { Self::Store(error) }
+    }
+}
+
+/// Runs `f`; a panic of the engine over damaged pages becomes an error. The engine does not check a page before
+/// it follows it. What `f` was at is given up with it, so nothing half-done is seen again.
+pub(super) fn guarded<T, E: From<StoreError>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => result,
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+                .unwrap_or_default();
+            Err(StoreError::Panicked(text).into())
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     fs::{File, OpenOptions},
     io::Read as _,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
@@ -14,7 +13,7 @@ use redb::{
 
 use super::{
     CACHE_BYTES, FORMAT_KEY, KNOWN_VERSION, Log, META, ROWS,
-    error::{OpenError, StoreError},
+    error::{OpenError, StoreError, guarded},
     index::{Index, Store, TailEntry},
     overlay::Overlay,
     read::Reader,
@@ -56,7 +55,8 @@ impl Log {
         let (db, path) = match source {
             LogSource::File(path) => return open_file(path, progress),
             LogSource::ReadOnly(path) => {
-                drop(inspect(&path)?);
+                let inspected = inspect(&path)?;
+                close(inspected)?;
                 (create(Overlay::new(File::open(&path)?)?)?, Some(path))
             }
             LogSource::Memory => (create(InMemoryBackend::new())?, None),
@@ -73,7 +73,14 @@ impl Log {
 fn open_file(path: PathBuf, progress: &mut dyn FnMut(u64, u64)) -> Result<Log, OpenError> {
     let index_file = index_path(&path);
     let checked = if path.exists() { inspect(&path)? } else { None };
-    let checked = checked.map(|db| read_all(&db, Some(&index_file), progress)).transpose()?;
+    let checked = match checked {
+        Some(db) => {
+            let read = read_all(&db, Some(&index_file), progress)?;
+            close(Some(db))?;
+            Some(read)
+        }
+        None => None,
+    };
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
     let db = create(FileBackend::new(file).map_err(StoreError::from)?)?;
     initialise(&db)?;
@@ -81,7 +88,7 @@ fn open_file(path: PathBuf, progress: &mut dyn FnMut(u64, u64)) -> Result<Log, O
         Some(checked) => checked,
         None => read_all(&db, Some(&index_file), progress)?,
     };
-    if guarded(|| Ok(Reader::new(&db)?.head()?))? != head {
+    if Reader::new(&db)?.head()? != head {
         return Err(StoreError::Damaged("the log changed while it was opened".into()).into());
     }
     Ok(Log { db, index, head: std::sync::RwLock::new(head), path: Some(path) })
@@ -125,6 +132,14 @@ impl StorageBackend for Boxed {
     }
 }
 
+/// Closes a database that was only looked at; damage may show even now.
+fn close(db: Option<Database>) -> Result<(), OpenError> {
+    guarded(|| {
+        drop(db);
+        Ok(())
+    })
+}
+
 fn create(backend: impl StorageBackend) -> Result<Database, OpenError> {
     guarded(|| {
         Builder::new()
@@ -132,22 +147,6 @@ fn create(backend: impl StorageBackend) -> Result<Database, OpenError> {
             .create_with_backend(backend)
             .map_err(|e| StoreError::from(e).into())
     })
-}
-
-/// Runs `f`; a panic of the engine over damaged pages becomes an error. The engine's state is dropped with
-/// it, so nothing half-done is seen again.
-fn guarded<T>(f: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(result) => result,
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-                .unwrap_or_default();
-            Err(StoreError::Panicked(text).into())
-        }
-    }
 }
 
 /// Looks at an existing file without changing it: is it a log, of this version, and is its end sound? Gives
@@ -162,7 +161,7 @@ fn inspect(path: &Path) -> Result<Option<Database>, OpenError> {
         return Err(OpenError::Foreign);
     }
     let db = create(Overlay::new(file)?)?;
-    let begun = guarded(|| {
+    let begun = guarded::<_, OpenError>(|| {
         let begun = check_format(&db)?;
         if begun {
             Reader::new(&db)?.check_end()?;

@@ -1,8 +1,12 @@
 //! Reading: point reads, ranges and whole commits, over one snapshot of the file.
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _};
+use redb::{AccessGuard, Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _};
 
-use super::{Log, ROWS, error::StoreError, rows::Piece};
+use super::{
+    Log, ROWS,
+    error::{StoreError, guarded},
+    rows::Piece,
+};
 use crate::{
     commit::{Chain, DecodeError, Head, encode_commit},
     record::StoredRecord,
@@ -42,6 +46,8 @@ pub struct EncodedCommit {
     pub bytes: Vec<u8>,
 }
 
+type Row<'a> = (AccessGuard<'a, u64>, AccessGuard<'a, &'static [u8]>);
+
 fn damaged(sequence: u64) -> impl Fn(DecodeError) -> StoreError {
     move |source| StoreError::Row { sequence, source }
 }
@@ -58,7 +64,12 @@ impl Log {
 
 impl Reader {
     pub(super) fn new(db: &Database) -> Result<Self, StoreError> {
-        Ok(Self { rows: db.begin_read()?.open_table(ROWS)? })
+        guarded(|| Ok(Self { rows: db.begin_read()?.open_table(ROWS)? }))
+    }
+
+    /// The row that holds a position, or the last before it.
+    fn row_at(&self, sequence: u64) -> Result<Option<Row<'_>>, StoreError> {
+        guarded(|| Ok(self.rows.range(..=sequence)?.next_back().transpose()?))
     }
 
     /// The record at a position.
@@ -66,8 +77,7 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read or is damaged there.
     pub fn record(&self, sequence: u64) -> Result<Option<StoredRecord>, StoreError> {
-        let Some(row) = self.rows.range(..=sequence)?.next_back() else { return Ok(None) };
-        let (first, bytes) = row?;
+        let Some((first, bytes)) = self.row_at(sequence)? else { return Ok(None) };
         let piece = Piece::decode(bytes.value()).map_err(damaged(sequence))?;
         piece.record(first.value(), sequence).map_err(damaged(sequence))
     }
@@ -102,12 +112,9 @@ impl Reader {
     /// As above.
     pub fn scan(&self, sequence: u64, visit: &mut dyn FnMut(StoredRecord) -> bool) -> Result<(), StoreError> {
         let wanted = sequence.saturating_add(1);
-        let start = match self.rows.range(..=wanted)?.next_back() {
-            Some(row) => row?.0.value(),
-            None => return Ok(()),
-        };
-        for row in self.rows.range(start..)? {
-            let (first, bytes) = row?;
+        let Some((start, _)) = self.row_at(wanted)? else { return Ok(()) };
+        let mut rows = guarded::<_, StoreError>(|| Ok(self.rows.range(start.value()..)?))?;
+        while let Some((first, bytes)) = guarded::<_, StoreError>(|| Ok(rows.next().transpose()?))? {
             let first = first.value();
             let piece = Piece::decode(bytes.value()).map_err(damaged(first))?;
             for at in first.max(wanted)..first.saturating_add(piece.records.len() as u64) {
@@ -125,8 +132,7 @@ impl Reader {
     /// # Errors
     /// As above.
     pub fn commit_of(&self, sequence: u64) -> Result<Option<CommitInfo>, StoreError> {
-        let Some(row) = self.rows.range(..=sequence)?.next_back() else { return Ok(None) };
-        let (_, bytes) = row?;
+        let Some((_, bytes)) = self.row_at(sequence)? else { return Ok(None) };
         let first = Piece::decode(bytes.value()).map_err(damaged(sequence))?.commit_first;
         let info = self.commit_at(first)?;
         Ok(Some(info).filter(|c| sequence <= c.last_sequence))
@@ -134,7 +140,7 @@ impl Reader {
 
     fn commit_at(&self, first: u64) -> Result<CommitInfo, StoreError> {
         let missing = || StoreError::Damaged(format!("the commit at record {first} has no start"));
-        let bytes = self.rows.get(first)?.ok_or_else(missing)?;
+        let bytes = guarded::<_, StoreError>(|| Ok(self.rows.get(first)?))?.ok_or_else(missing)?;
         let piece = Piece::decode(bytes.value()).map_err(damaged(first))?;
         let header = piece.header.filter(|h| h.count > 0).ok_or_else(missing)?;
         Ok(CommitInfo {
@@ -150,7 +156,7 @@ impl Reader {
     /// # Errors
     /// As above.
     pub fn head(&self) -> Result<Head, StoreError> {
-        let Some((last, bytes)) = self.rows.last()? else { return Ok(Head::EMPTY) };
+        let Some((last, bytes)) = self.row_at(u64::MAX)? else { return Ok(Head::EMPTY) };
         let piece = Piece::decode(bytes.value()).map_err(damaged(last.value()))?;
         let end = last.value().saturating_add((piece.records.len() as u64).saturating_sub(1));
         let info = self.commit_at(piece.commit_first)?;
@@ -168,7 +174,7 @@ impl Reader {
     /// # Errors
     /// As above.
     pub(super) fn first_row(&self) -> Result<Option<u64>, StoreError> {
-        Ok(self.rows.first()?.map(|(first, _)| first.value()))
+        guarded(|| Ok(self.rows.first()?.map(|(first, _)| first.value())))
     }
 
     /// The commit that starts at `first`, as it was encoded.
@@ -176,13 +182,13 @@ impl Reader {
     /// # Errors
     /// As above, and when its pieces do not fit together.
     pub fn encoded_commit(&self, first: u64) -> Result<Option<EncodedCommit>, StoreError> {
-        if self.rows.get(first)?.is_none() {
+        if guarded::<_, StoreError>(|| Ok(self.rows.get(first)?.is_none()))? {
             return Ok(None);
         }
         let info = self.commit_at(first)?;
         let mut records: Vec<Vec<u8>> = Vec::new();
-        for row in self.rows.range(first..=info.last_sequence)? {
-            let (at, bytes) = row?;
+        let mut rows = guarded::<_, StoreError>(|| Ok(self.rows.range(first..=info.last_sequence)?))?;
+        while let Some((at, bytes)) = guarded::<_, StoreError>(|| Ok(rows.next().transpose()?))? {
             let piece = Piece::decode(bytes.value()).map_err(damaged(at.value()))?;
             let in_place = piece.commit_first == first
                 && at.value() == first + records.len() as u64

@@ -1,6 +1,9 @@
 //! Verification: everything that can be recomputed is recomputed.
 
-use super::{Log, Reader, error::StoreError};
+use super::{
+    Log, Reader,
+    error::{StoreError, guarded},
+};
 use crate::{
     commit::{Chain, Head, decode_commit},
     draft::recheck,
@@ -78,7 +81,7 @@ impl Log {
             findings.add("the log does not contain the head that was kept: its history was changed".into());
         }
         // Meanwhile the index may have grown beyond the snapshot.
-        let counts = self.index().record_counts()?;
+        let counts = guarded(|| self.index().record_counts())?;
         if findings.listed.is_empty()
             && counts.iter().any(|count| *count < end.sequence || *count != counts[0])
         {
@@ -123,10 +126,11 @@ impl Log {
         if let Err(refusal) = recheck(record) {
             findings.add(format!("record {at}: {}", refusal.message));
         }
-        if self.index().sequence_of(&record.id)? != Some(at) {
+        if guarded(|| self.index().sequence_of(&record.id))? != Some(at) {
             findings.add(format!("the index does not find record {at} by its id"));
         }
-        if self.index().clock_holder(&record.thread, &record.actor, record.clock)? != Some(at) {
+        let holder = guarded(|| self.index().clock_holder(&record.thread, &record.actor, record.clock))?;
+        if holder != Some(at) {
             findings.add(format!("the index does not find record {at} by its clock"));
         }
         if stored.committed_at == UnixMillis(0) {

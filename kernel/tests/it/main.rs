@@ -1,4 +1,11 @@
 //! Tests of the record kernel, in one binary.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test stops where it goes wrong"
+)]
 
 mod backup;
 mod bounded;

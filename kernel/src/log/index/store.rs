@@ -358,6 +358,8 @@ impl View {
     }
 }
 
+type PositionRow<'a> = (redb::AccessGuard<'a, (u64, u64)>, redb::AccessGuard<'a, ()>);
+
 /// A range of one name's positions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
@@ -374,10 +376,7 @@ impl Span {
             return Ok(Vec::new());
         }
         let range = table.range((self.number, self.low)..=(self.number, self.high))?;
-        let position = |row: Result<
-            (redb::AccessGuard<'_, (u64, u64)>, redb::AccessGuard<'_, ()>),
-            redb::StorageError,
-        >| { Ok(row?.0.value().1) };
+        let position = |row: Result<PositionRow<'_>, redb::StorageError>| Ok(row?.0.value().1);
         if self.descending {
             range.rev().take(self.limit).map(position).collect()
         } else {

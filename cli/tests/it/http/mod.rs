@@ -1,0 +1,29 @@
+//! The HTTP interface of a running instance, from outside, byte by byte.
+
+mod client;
+mod documented;
+mod server;
+
+mod batches;
+mod bodies;
+mod bootstrap;
+mod bounds;
+mod clocks;
+mod fuzz;
+mod headers;
+mod hosts;
+mod http2;
+mod lists;
+mod media;
+mod openapi;
+mod operators;
+mod origins;
+mod paging;
+mod proof;
+mod protocol;
+mod query;
+mod query_model;
+mod reserved;
+mod reserved_writes;
+mod tasks;
+mod threads;
