@@ -79,7 +79,6 @@ impl Viewer {
 }
 
 /// The reserved threads whose records make state. The audit threads are mirrors and are not folded.
-#[must_use]
 pub fn folded_threads() -> impl Iterator<Item = &'static str> {
     THREADS.into_iter().filter(|t| !t.starts_with(AUDIT_PREFIX))
 }

@@ -1,6 +1,14 @@
 //! Accepting connections within bounds, and ending them in time.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{Request, body::Incoming};
@@ -122,7 +130,10 @@ fn connection(
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STALLED_MAX));
+    let asked = Arc::new(AtomicBool::new(false));
+    let has_asked = asked.clone();
     let service = router.map_request(move |mut request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.map(Body::new)
     });
@@ -130,7 +141,16 @@ fn connection(
     let connection = builder.serve_connection(io, TowerToHyperService::new(service)).into_owned();
     let watched = graceful.watch(connection);
     async move {
-        // A connection that breaks is the client's affair.
-        let _ = pin!(watched).await;
+        let mut connection = pin!(watched);
+        tokio::select! {
+            // A connection that breaks is the client's affair.
+            _ = &mut connection => return,
+            () = crate::env::sleep(HEADERS_MAX) => {}
+        }
+        // hyper's own limit starts once it knows the protocol: a client that never says enough to tell
+        // would be waited for without end.
+        if has_asked.load(Ordering::Relaxed) {
+            let _ = connection.await;
+        }
     }
 }

@@ -17,6 +17,8 @@ use spl_kernel::{
 
 use crate::support::{sound, words};
 
+type Change<'a> = &'a dyn Fn(&mut Record);
+
 const MAGIC: &[u8] = b"spl-backup-v1\n";
 
 fn source() -> Log {
@@ -184,7 +186,7 @@ fn records_that_break_a_rule_are_refused() {
         backup_of(&[commit(1, 1000, &[record])], 1)
     };
     assert!(restored(&rehashed(&|_| {})).is_ok());
-    let changes: [(&str, &dyn Fn(&mut Record)); 6] = [
+    let changes: [(&str, Change<'_>); 6] = [
         ("space in the body", &|r| r.body = r#"{ "n":1}"#.into()),
         ("keys out of order", &|r| r.body = r#"{"b":1,"a":1}"#.into()),
         ("no object", &|r| r.body = "1".into()),

@@ -25,7 +25,7 @@ fn instants_are_rfc_3339_with_three_decimals() {
 /// Counts days one by one from 1970 to 2400 and compares.
 #[test]
 fn every_day_is_the_next_one() {
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let mut day_ms = 0;
     for year in 1970_u64..2400 {
         for month in 1..=12 {

@@ -56,12 +56,10 @@ impl Pending {
 /// What became of one draft.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted {
-    /// To be written at this position.
+    /// To be written, at the next position.
     New {
-        /// Position.
-        sequence: u64,
         /// The record.
-        record: Record,
+        record: Box<Record>,
         /// What its body says.
         facts: BodyFacts,
     },
@@ -119,7 +117,7 @@ pub fn decide<L: Ledger>(
             None => {
                 own.taken.entry(key).or_default().insert(clock, (sequence, id));
                 let facts = std::mem::take(&mut draft.facts);
-                accepted.push(Accepted::New { sequence, record: draft.into_record(id, clock), facts });
+                accepted.push(Accepted::New { record: Box::new(draft.into_record(id, clock)), facts });
                 sequence += 1;
             }
         }

@@ -48,7 +48,7 @@ struct Proposal {
 }
 
 async fn write(app: App, request: Request) -> Result<Response, Problem> {
-    if request.headers().contains_key(FEDERATION) {
+    if request.headers().get(FEDERATION).is_some_and(|v| v == "1") {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "SIGNATURE_REQUIRED",
@@ -184,7 +184,7 @@ pub(super) async fn get(
             || Problem::new(StatusCode::NOT_FOUND, "RECORD_NOT_FOUND", "there is no record with this id");
         let id = id.ok().and_then(|Path(text)| RecordId::parse(&text)).ok_or_else(not_found)?;
         let sequence = app.log.index().sequence_of(&id)?.ok_or_else(not_found)?;
-        let stored = app.log.reader()?.record(sequence)?.filter(|s| visible(s)).ok_or_else(not_found)?;
+        let stored = app.log.reader()?.record(sequence)?.filter(visible).ok_or_else(not_found)?;
         Ok(json_text(StatusCode::OK, wire::record(&stored)))
     };
     answer(blocking(read).await)

@@ -79,7 +79,7 @@ enum Outcome {
 }
 
 /// A command that needs the ones before it in the log first.
-struct Defer(Job);
+struct Defer(Box<Job>);
 
 impl Groups {
     pub(super) fn run(mut self, queue: &Queue) {
@@ -89,7 +89,7 @@ impl Groups {
                 let mut scratch = self.scratch();
                 while let Some(job) = jobs.pop_front() {
                     if let Err(Defer(job)) = self.decide(job, room, &mut scratch) {
-                        jobs.push_front(job);
+                        jobs.push_front(*job);
                         break;
                     }
                 }
@@ -116,7 +116,7 @@ impl Groups {
         if let Command::CancelThread { thread, .. } = &job.command
             && scratch.pending.touches(thread)
         {
-            return Err(Defer(job));
+            return Err(Defer(Box::new(job)));
         }
         let (drafts, provenance) = match self.drafts(job.command) {
             Ok(drafts) => drafts,
@@ -223,9 +223,9 @@ impl Scratch {
         for one in accepted {
             match one {
                 Accepted::Stored { sequence } => outcomes.push(Outcome::Stored(sequence)),
-                Accepted::New { record, facts, .. } => {
+                Accepted::New { record, facts } => {
                     outcomes.push(Outcome::New { commit: self.commits.len(), entry: commit.entries.len() });
-                    commit.entries.push(Entry { record, provenance: provenance.clone() });
+                    commit.entries.push(Entry { record: *record, provenance: provenance.clone() });
                     all_facts.push(facts);
                 }
             }

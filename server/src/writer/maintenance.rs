@@ -14,6 +14,8 @@ use crate::{
 
 /// With nothing new for this long, what is left goes to the index file.
 const IDLE: Duration = Duration::from_millis(500);
+/// With this much of the index in memory it is written, however few records that are.
+const FLUSH_BYTES: usize = 16 * 1024 * 1024;
 /// `keys/head` is never older than this.
 const HEAD_AGE_MAX: Duration = Duration::from_secs(5);
 
@@ -61,7 +63,10 @@ pub(super) fn run(log: &Log, home: Option<&Home>, signal: &Signal) {
     loop {
         let (stopping, idle) = signal.wait(&mut seen);
         let behind = log.index().behind();
-        if behind >= FLUSH_RECORDS || ((idle || stopping) && behind > 0) {
+        if behind >= FLUSH_RECORDS
+            || log.index().behind_bytes() >= FLUSH_BYTES
+            || ((idle || stopping) && behind > 0)
+        {
             flush(log, stopping);
         }
         if let Some(home) = home

@@ -27,6 +27,9 @@ use crate::{home::Home, problem::Problem, published::Published};
 /// While the index is this many records behind, data waits: the part of the index in memory stays bounded.
 const INDEX_BEHIND_MAX: usize = 8 * spl_kernel::log::FLUSH_RECORDS;
 
+/// While the index has this much in memory, data waits too.
+const INDEX_BEHIND_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 /// Something to decide and write.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -151,7 +154,9 @@ impl Writer {
         if self.failed() {
             return Err(NotWritten::Failed);
         }
-        if !command.is_control() && self.log.index().behind() > INDEX_BEHIND_MAX {
+        let index = self.log.index();
+        let behind = index.behind() > INDEX_BEHIND_MAX || index.behind_bytes() > INDEX_BEHIND_BYTES_MAX;
+        if !command.is_control() && behind {
             return Err(NotWritten::Busy);
         }
         let bytes = match &command {

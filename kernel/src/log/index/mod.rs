@@ -57,6 +57,12 @@ impl Index {
         self.tail().len()
     }
 
+    /// What the records that are not yet in the index file hold in memory, roughly, in bytes.
+    #[must_use]
+    pub fn behind_bytes(&self) -> usize {
+        self.tail().bytes()
+    }
+
     /// Writes up to [`FLUSH_RECORDS`] records of the tail into the index file and drops them from memory.
     /// Returns how many. One caller at a time; the writer and readers go on meanwhile.
     ///

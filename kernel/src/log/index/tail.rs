@@ -46,6 +46,17 @@ pub(super) struct Tail {
     by_member: HashMap<(Arc<str>, Arc<str>), BTreeMap<u64, u64>>,
     /// Positions of INTENDs that may open a task.
     pub task_openers: VecDeque<u64>,
+    /// What the entries hold in memory, roughly.
+    bytes: usize,
+}
+
+/// Memory of an entry beside what its effect names: itself, its places in the maps, its names.
+const ENTRY_BYTES: usize = 512;
+
+impl TailEntry {
+    fn weight(&self) -> usize {
+        ENTRY_BYTES + self.effect.fulfills.len() * size_of::<RecordId>()
+    }
 }
 
 impl Tail {
@@ -58,7 +69,12 @@ impl Tail {
             by_actor: HashMap::new(),
             by_member: HashMap::new(),
             task_openers: VecDeque::new(),
+            bytes: 0,
         }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn len(&self) -> usize {
@@ -81,6 +97,7 @@ impl Tail {
         if entry.effect.opens_task {
             self.task_openers.push_back(entry.sequence);
         }
+        self.bytes += entry.weight();
         self.entries.push_back(Arc::new(entry));
     }
 
@@ -98,6 +115,7 @@ impl Tail {
         while self.entries.front().is_some_and(|e| e.sequence <= sequence) {
             let Some(entry) = self.entries.pop_front() else { break };
             self.base = entry.sequence;
+            self.bytes = self.bytes.saturating_sub(entry.weight());
             self.by_id.remove(&entry.id);
             pop(&mut self.by_thread, &entry.thread);
             pop(&mut self.by_actor, &entry.actor);
