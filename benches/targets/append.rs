@@ -1,6 +1,8 @@
 //! Durable appends by 1, 16, 64 and 256 concurrent writers under one committer. Floor: the same committer
 //! with a plain file and fdatasync, for the same bytes.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run has no result")]
+
 use std::{
     fs::File,
     io::Write as _,

@@ -1,5 +1,7 @@
 //! From a record as it is sent to its canonical form and id. Floor: SHA-256 of that form alone.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run has no result")]
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sha2::{Digest as _, Sha256};
 use spl_benches::{Size, ratio, timed};

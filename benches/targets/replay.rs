@@ -1,6 +1,8 @@
 //! Reading a log from its beginning: decode each record, recompute its id, fold it into state. Floor: a bare
 //! walk over the rows of the same file.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run has no result")]
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 use spl_benches::{Size, disk_directory, ratio, timed};

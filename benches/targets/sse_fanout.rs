@@ -1,6 +1,8 @@
 //! One record to many subscribers of a real instance, from its post to the last one's frame. Floor: the same
 //! bytes written to as many plain sockets by one task.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run has no result")]
+
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -1,6 +1,8 @@
 //! Reading one page of a thread through the index. Floor: point reads of the same records from a plain redb
 //! table.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run has no result")]
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 use spl_benches::{Size, disk_directory, ratio, timed};

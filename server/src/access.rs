@@ -3,11 +3,11 @@
 //! A page in a browser, a proxy in front and another user of the machine can all reach a loopback port.
 //! Nothing here trusts an address alone.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -48,14 +48,22 @@ fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
         (Some(a), Some(b)) if a != b => return None,
         (a, b) => a.or(b)?,
     };
-    if authority.contains('@') {
-        return None;
-    }
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?.0,
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    host_of(authority)
+}
+
+/// The host of an authority, without brackets. Nothing but a port may follow it: `[::1].example` is a name.
+fn host_of(authority: &str) -> Option<&str> {
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (address, rest) = rest.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            (address, rest)
+        }
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
-    (!host.is_empty()).then_some(host)
+    let port_ok = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let well_formed = rest.is_empty() || rest.strip_prefix(':').is_some_and(port_ok);
+    (well_formed && !host.is_empty() && !host.contains('@')).then_some(host)
 }
 
 fn is_loopback_name(host: &str) -> bool {
@@ -111,8 +119,9 @@ fn admit(app: &Instance, request: &Request) -> Result<Option<Response>, Problem>
     let open = is_open(uri.path());
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| Peer(c.0));
     check_host(app, peer, headers, uri, open)?;
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        let own = origin.to_str().is_ok_and(|o| is_own_origin(app, o));
+    if headers.contains_key(header::ORIGIN) {
+        let own = |origin: &HeaderValue| origin.to_str().is_ok_and(|o| is_own_origin(app, o));
+        let own = headers.get_all(header::ORIGIN).iter().all(own);
         if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
             return if own { Ok(Some(preflight())) } else { Err(foreign_origin()) };
         }
@@ -217,4 +226,49 @@ pub(crate) fn may_send_form(app: &Instance, parts: &Parts) -> bool {
     let credential =
         parts.headers.contains_key(header::AUTHORIZATION) || parts.headers.contains_key("x-api-key");
     !parts.headers.contains_key(header::ORIGIN) && (credential || require_operator(app, parts).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_a_host_and_at_most_a_port() {
+        let well_formed = [
+            ("localhost", "localhost"),
+            ("localhost:80", "localhost"),
+            ("127.0.0.1:65535", "127.0.0.1"),
+            ("[::1]", "::1"),
+            ("[::1]:80", "::1"),
+            ("LOCALHOST:1", "LOCALHOST"),
+        ];
+        for (authority, host) in well_formed {
+            assert_eq!(host_of(authority), Some(host), "{authority}");
+        }
+        let malformed = [
+            "",
+            ":80",
+            "localhost:",
+            "localhost:x",
+            "localhost:+1",
+            "localhost:65536",
+            "localhost:80:80",
+            "a@b",
+            "localhost:80@evil.example",
+            "[]",
+            "[::1",
+            "[::1]x",
+            "[::1].evil.example",
+            "[::1]:",
+            "[::1]:x",
+            "[localhost]",
+            "[127.0.0.1]",
+            "::1",
+            "[::1]]:80",
+            "[[::1]]",
+        ];
+        for authority in malformed {
+            assert_eq!(host_of(authority), None, "{authority}");
+        }
+    }
 }

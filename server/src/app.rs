@@ -52,8 +52,15 @@ pub(crate) struct Instance {
     pub(crate) shutdown: watch::Receiver<bool>,
     /// Memory that request bodies may take, all together.
     pub(crate) body_budget: Budget,
-    /// Memory that answers and stream chunks may take, all together.
+    /// Memory that answers may take, all together.
     pub(crate) answer_budget: Budget,
+    /// Memory that chunks of streams may take, all together. Apart from answers: streams that stall must not
+    /// keep anyone from reading pages.
+    pub(crate) stream_budget: Budget,
+    /// Large bodies that are parsed at a time: what they grow to is in no budget until they are queued.
+    pub(crate) parsing: Arc<Semaphore>,
+    /// Walks over records that go on at a time.
+    pub(crate) scanning: Arc<Semaphore>,
     pub(crate) streams: Arc<AtomicUsize>,
     pub(crate) verifying: Arc<Semaphore>,
     pub(crate) backing_up: Arc<Semaphore>,

@@ -9,14 +9,19 @@ use axum::{
 };
 use http_body_util::BodyExt as _;
 
-use crate::{access::may_send_form, app::Instance, budget::Share, problem::Problem};
+use crate::{access::may_send_form, app::Instance, budget::Share, page::Params, problem::Problem};
 
 /// Largest request body.
 pub(crate) const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A body arrives within this time.
 const ARRIVAL_MAX: Duration = Duration::from_secs(30);
-/// How much memory is taken from the budget at a time.
-const TAKE_BYTES: usize = 64 * 1024;
+/// How much memory is taken from the budget at a time. Small, so that connections that send next to nothing
+/// cannot use it up.
+const TAKE_BYTES: usize = 8 * 1024;
+/// So much of a refused body is still taken in.
+const DISCARDED_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
+/// And for so long.
+const DISCARD_MAX: Duration = Duration::from_secs(3);
 
 /// A request body in memory, and its share of the memory for all of them.
 #[derive(Debug)]
@@ -26,29 +31,39 @@ pub(crate) struct Received {
     _share: Share,
 }
 
-/// Reads a JSON body.
+/// Reads a JSON body. Routes that take one take no parameters.
 pub(crate) async fn read_json(app: &Instance, request: Request) -> Result<Received, Problem> {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
+    let read = tokio::time::timeout(ARRIVAL_MAX, receive(app, &parts, &mut body)).await;
+    let (bytes, share) = match read {
+        Ok(Ok(received)) => received,
+        Ok(Err(problem)) => {
+            if !parts.headers.contains_key(header::EXPECT) {
+                discard(body).await;
+            }
+            return Err(problem);
+        }
+        Err(_) => {
+            return Err(Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "REQUEST_TIMEOUT",
+                "the request's body did not arrive within 30 s",
+            ));
+        }
+    };
+    Ok(Received { parts, bytes, _share: share })
+}
+
+async fn receive(app: &Instance, parts: &Parts, body: &mut Body) -> Result<(Vec<u8>, Share), Problem> {
     let stated =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if stated.is_some_and(|length| length > BODY_BYTES_MAX) {
         return Err(Problem::too_large(BODY_BYTES_MAX));
     }
-    check_media_type(app, &parts)?;
-    let read = tokio::time::timeout(ARRIVAL_MAX, collect(app, body)).await;
-    let (bytes, share) = read.map_err(|_| {
-        Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "REQUEST_TIMEOUT",
-            "the request's body did not arrive within 30 s",
-        )
-    })??;
-    Ok(Received { parts, bytes, _share: share })
-}
-
-async fn collect(app: &Instance, mut body: Body) -> Result<(Vec<u8>, Share), Problem> {
-    let mut share = app.body_budget.try_take(TAKE_BYTES).ok_or_else(Problem::busy)?;
-    let mut held = TAKE_BYTES;
+    check_media_type(app, parts)?;
+    Params::new(&parts.uri).finish()?;
+    let mut share = app.body_budget.try_take(0).ok_or_else(Problem::busy)?;
+    let mut held = 0;
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::invalid_body("the request's body broke off"))?;
@@ -57,13 +72,32 @@ async fn collect(app: &Instance, mut body: Body) -> Result<(Vec<u8>, Share), Pro
         if length > BODY_BYTES_MAX {
             return Err(Problem::too_large(BODY_BYTES_MAX));
         }
-        while length > held {
-            share.merge(app.body_budget.try_take(TAKE_BYTES).ok_or_else(Problem::busy)?);
-            held += TAKE_BYTES;
+        if length > held {
+            // Grows by half, and the budget knows it.
+            let more = (length - held).max(held / 2).next_multiple_of(TAKE_BYTES);
+            share.merge(app.body_budget.try_take(more).ok_or_else(Problem::busy)?);
+            held += more;
+            bytes.reserve_exact(held - bytes.len());
         }
         bytes.extend_from_slice(&data);
     }
     Ok((bytes, share))
+}
+
+/// Takes in, for a moment, what is left of a refused body: a connection that is closed over unread bytes is
+/// reset, and the client may never see the answer.
+async fn discard(mut body: Body) {
+    let rest = async {
+        let mut left = DISCARDED_BYTES_MAX;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whether all of it came: the answer is the same.
+    let _ = tokio::time::timeout(DISCARD_MAX, rest).await;
 }
 
 fn check_media_type(app: &Instance, parts: &Parts) -> Result<(), Problem> {

@@ -1,6 +1,6 @@
 //! Start-up: the home, the key, the log and the head that was kept must agree before anything is served.
 
-use std::sync::Arc;
+use std::{io::Read as _, sync::Arc};
 
 use spl_kernel::{
     commit::{Chain, Head},
@@ -23,6 +23,8 @@ use crate::{
 const CLOCK_BEHIND_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 /// A wall clock this far behind the log is warned about.
 pub(crate) const CLOCK_BEHIND_WARN_MS: u64 = 60 * 1000;
+/// The engine writes these first bytes of a new file last: one where they are zero was never begun.
+const UNBEGUN_BYTES: u64 = 9;
 /// Records of a reserved thread read at once.
 const FOLD_BATCH: usize = 1024;
 
@@ -72,6 +74,7 @@ pub(crate) fn boot(options: &ServeOptions) -> Result<Booted, BootError> {
     let (log, key) = if options.memory {
         (open_log(LogSource::Memory, "memory")?, new_key()?.0)
     } else {
+        clear_unbegun(&home)?;
         let key = prepare_key(&home, options)?;
         let shown = home.log().display().to_string();
         (open_log(LogSource::File(home.log()), &shown)?, key)
@@ -110,6 +113,26 @@ fn new_key() -> Result<(PrivateKey, Zeroizing<[u8; 32]>), BootError> {
     let mut seed = Zeroizing::new([0; 32]);
     env::fill_random(&mut *seed)?;
     Ok((PrivateKey::from_seed(&seed), seed))
+}
+
+/// Empties a log whose making was cut short: nothing was ever acknowledged, and the file does not yet say what
+/// it is. The engine would take it for somebody else's.
+fn clear_unbegun(home: &Home) -> Result<(), BootError> {
+    if home.kept_head()?.is_none_or(|kept| kept.sequence != 0) {
+        return Ok(());
+    }
+    let file = match std::fs::OpenOptions::new().read(true).write(true).open(home.log()) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut start = Vec::new();
+    std::io::Read::take(&file, UNBEGUN_BYTES).read_to_end(&mut start)?;
+    if start.iter().all(|byte| *byte == 0) {
+        file.set_len(0)?;
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Reads the key, or makes it where nothing was ever written. The kept head is written before the key, and

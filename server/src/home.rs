@@ -86,6 +86,12 @@ impl Home {
             fs::create_dir_all(&dir).map_err(io_error(&dir))?;
             check_private(&dir, true)?;
         }
+        let index = spl_kernel::log::index_path(&home.log());
+        for file in [home.log(), index, home.run("lock"), home.log_lines()] {
+            if fs::symlink_metadata(&file).is_ok() {
+                check_private(&file, false)?;
+            }
+        }
         Ok(home)
     }
 

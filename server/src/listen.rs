@@ -35,6 +35,8 @@ const STALLED_MAX: Duration = Duration::from_secs(30);
 /// What hyper buffers of a request's head. Above the documented bound on headers, so that the documented
 /// answer can be given.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Headers that hyper takes: more than fit the documented bound on their bytes.
+const HEADERS_COUNT_MAX: usize = 4096;
 /// How long open connections may take to end.
 const DRAIN_MAX: Duration = Duration::from_millis(1500);
 /// After an accept fails (too many open files, say), wait before the next.
@@ -108,6 +110,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_COUNT_MAX)
         .half_close(false);
     builder
         .http2()

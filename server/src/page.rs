@@ -2,15 +2,17 @@
 
 use axum::{
     body::Body,
-    http::{StatusCode, Uri, header},
+    http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
+use tokio::sync::mpsc;
 
 use crate::{
     budget::{Budget, Share},
-    problem::Problem,
+    problem::{Problem, excerpt},
+    stream::{STALLED_MAX, channel_body},
 };
 
 /// Rows of a page unless the request says otherwise.
@@ -21,6 +23,8 @@ pub(crate) const LIMIT_MAX: usize = 1000;
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How much memory a page takes from the budget at a time.
 const TAKE_BYTES: usize = 256 * 1024;
+/// A page longer than this is sent in pieces of this size.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// The query parameters of a request, each taken by name; what is left over is refused.
 #[derive(Debug)]
@@ -55,9 +59,10 @@ impl Params {
     /// A parameter that is a number from 0 to 2^63 - 1.
     pub(crate) fn number(&mut self, name: &'static str) -> Result<Option<u64>, Problem> {
         let parse = |text: String| {
+            let digits = text.bytes().all(|b| b.is_ascii_digit());
             text.parse::<u64>()
                 .ok()
-                .filter(|n| i64::try_from(*n).is_ok())
+                .filter(|n| digits && i64::try_from(*n).is_ok())
                 .ok_or_else(|| Problem::invalid_query(format!("`{name}` must be a number from 0 on")))
         };
         self.one(name)?.map(parse).transpose()
@@ -76,8 +81,7 @@ impl Params {
         match self.pairs.first() {
             None => Ok(()),
             Some((name, _)) => {
-                let shown: String = name.chars().take(40).collect();
-                let problem = Problem::invalid_query(format!("unknown parameter {shown:?}"));
+                let problem = Problem::invalid_query(format!("unknown parameter {:?}", excerpt(name)));
                 Err(if self.known.is_empty() {
                     problem.hint("this route takes no parameters")
                 } else {
@@ -147,6 +151,16 @@ impl Page {
         Ok(Self { text, rows: 0, limit, share, held: TAKE_BYTES, budget: budget.clone() })
     }
 
+    /// Takes memory for so many bytes more.
+    pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), Problem> {
+        let share = self.budget.try_take(bytes).ok_or_else(Problem::busy)?;
+        self.share.merge(share);
+        self.held += bytes;
+        // Exactly: doubling would take more than the budget knows of.
+        self.text.reserve_exact(self.held.saturating_sub(self.text.len()));
+        Ok(())
+    }
+
     /// Whether another row is wanted.
     pub(crate) fn has_room(&self) -> bool {
         self.rows < self.limit && self.text.len() < PAGE_BYTES_MAX
@@ -161,9 +175,8 @@ impl Page {
         if self.rows > 0 {
             self.text.push(',');
         }
-        while self.text.len() + row.len() > self.held {
-            self.share.merge(self.budget.try_take(TAKE_BYTES).ok_or_else(Problem::busy)?);
-            self.held += TAKE_BYTES;
+        if self.text.len() + row.len() > self.held {
+            self.reserve(row.len().max(TAKE_BYTES))?;
         }
         self.text.push_str(row);
         self.rows += 1;
@@ -184,8 +197,14 @@ impl Page {
         }
         self.text.push_str(more);
         self.text.push('}');
-        let bytes = Bytes::from_owner(Held { text: self.text, _share: self.share });
-        ([(header::CONTENT_TYPE, "application/json")], Body::from(bytes)).into_response()
+        let length = self.text.len();
+        let held = Held { text: self.text, _share: self.share };
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (header::CONTENT_LENGTH, HeaderValue::from(length)),
+        ];
+        let body = if length <= PIECE_BYTES { Body::from(Bytes::from_owner(held)) } else { in_pieces(held) };
+        (headers, body).into_response()
     }
 }
 
@@ -199,6 +218,21 @@ impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
         self.text.as_bytes()
     }
+}
+
+/// A body in pieces. A client that takes none for a while loses the rest: the memory of a page is not held for
+/// as long as a client likes, which over HTTP/2 no limit on the connection would see to.
+fn in_pieces(held: Held) -> Body {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for piece in held.text.as_bytes().chunks(PIECE_BYTES) {
+            let sent = sender.send(Bytes::copy_from_slice(piece));
+            if !matches!(tokio::time::timeout(STALLED_MAX, sent).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    });
+    channel_body(receiver)
 }
 
 /// A JSON answer from text.

@@ -98,6 +98,21 @@ impl Problem {
         .hint("free space where the home directory is; reading and revoking go on meanwhile")
     }
 
+    /// The log has failed: nothing was written, and nothing will be until a restart.
+    pub(crate) fn log_failed() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "INTERNAL",
+            "the log has failed; nothing is written until the instance is restarted",
+        )
+        .hint("spl serve --logs says why; spl serve --restart tries again")
+    }
+
+    /// As [`Self::log_failed`], for those who ask whether to send work here.
+    pub(crate) fn not_ready() -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, ..Self::log_failed() }
+    }
+
     pub(crate) fn shutting_down() -> Self {
         let mut problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -145,6 +160,11 @@ impl Problem {
             _ => "invalid_request_error",
         }
     }
+}
+
+/// The beginning of something that a sender chose, for a message: names have no bound, messages do.
+pub(crate) fn excerpt(text: &str) -> String {
+    text.chars().take(40).collect()
 }
 
 impl From<Refusal> for Problem {

@@ -32,6 +32,12 @@ use crate::{
 
 /// Memory for request bodies, and for answers, in bytes each.
 const BUDGET_BYTES: usize = 128 * 1024 * 1024;
+/// Memory for chunks of streams, in bytes.
+const STREAM_BUDGET_BYTES: usize = 64 * 1024 * 1024;
+/// Large bodies parsed at a time.
+const PARSING_MAX: usize = 4;
+/// Walks over records at a time; each may hold a body's tree and a chunk of records.
+const SCANNING_MAX: usize = 16;
 /// After this the process ends whatever is still open.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -197,6 +203,9 @@ async fn serve(
         shutdown: stopping.clone(),
         body_budget: Budget::new(BUDGET_BYTES),
         answer_budget: Budget::new(BUDGET_BYTES),
+        stream_budget: Budget::new(STREAM_BUDGET_BYTES),
+        parsing: Arc::new(Semaphore::new(PARSING_MAX)),
+        scanning: Arc::new(Semaphore::new(SCANNING_MAX)),
         streams: Arc::new(AtomicUsize::new(0)),
         verifying: Arc::new(Semaphore::new(1)),
         backing_up: Arc::new(Semaphore::new(2)),

@@ -1,12 +1,16 @@
 //! Walking records in sequence order, through the index that fits, as one viewer sees them.
 
+use std::collections::VecDeque;
+
 use spl_kernel::{
-    log::{Log, Range, error::StoreError},
+    log::{Log, Range, Reader, error::StoreError},
     record::StoredRecord,
 };
 
-/// Records read at a time.
+/// Most records read at a time.
 const CHUNK: usize = 128;
+/// Most bytes of bodies read at a time, but for one record: many walks go on at once.
+const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Where candidates come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,26 +62,19 @@ impl Scan {
         let range = Range { low: self.low, high: self.high, limit: CHUNK, descending: self.descending };
         let reader = log.reader()?;
         let records = match &self.source {
-            Source::Thread(thread) => reader.records(&log.index().thread(thread, range)?)?,
-            Source::Actor(actor) => reader.records(&log.index().actor(actor, range)?)?,
+            Source::Thread(thread) => at_positions(&reader, &log.index().thread(thread, range)?)?,
+            Source::Actor(actor) => at_positions(&reader, &log.index().actor(actor, range)?)?,
             Source::Id(id) => {
                 self.done = true;
                 let within = |s: &u64| (self.low..=self.high).contains(s);
                 let found: Vec<u64> = log.index().sequence_of(id)?.into_iter().filter(within).collect();
-                reader.records(&found)?
+                at_positions(&reader, &found)?
             }
             Source::All if self.descending => {
                 let low = self.high.saturating_sub(CHUNK as u64).max(self.low - 1);
-                let count = usize::try_from(self.high - low).unwrap_or(CHUNK);
-                let mut records = reader.after(low, count)?;
-                records.reverse();
-                records
+                last_of(&reader, low, self.high)?
             }
-            Source::All => {
-                let mut records = reader.after(self.low - 1, CHUNK)?;
-                records.retain(|r| r.sequence <= self.high);
-                records
-            }
+            Source::All => first_of(&reader, self.low - 1, self.high)?,
         };
         match records.last().map(|r| r.sequence) {
             None => self.done = true,
@@ -92,4 +89,50 @@ impl Scan {
         }
         Ok(records)
     }
+}
+
+/// The first records at these positions.
+fn at_positions(reader: &Reader, positions: &[u64]) -> Result<Vec<StoredRecord>, StoreError> {
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    for position in positions {
+        if bytes >= CHUNK_BYTES {
+            break;
+        }
+        let found = reader.records(std::slice::from_ref(position))?;
+        bytes += found.iter().map(|r| r.record.body.len()).sum::<usize>();
+        records.extend(found);
+    }
+    Ok(records)
+}
+
+/// The first records after `low` up to `high`, ascending.
+fn first_of(reader: &Reader, low: u64, high: u64) -> Result<Vec<StoredRecord>, StoreError> {
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    reader.scan(low, &mut |stored| {
+        if stored.sequence > high {
+            return false;
+        }
+        bytes += stored.record.body.len();
+        records.push(stored);
+        records.len() < CHUNK && bytes < CHUNK_BYTES
+    })?;
+    Ok(records)
+}
+
+/// The last records after `low` up to `high`, descending.
+fn last_of(reader: &Reader, low: u64, high: u64) -> Result<Vec<StoredRecord>, StoreError> {
+    let (mut records, mut bytes) = (VecDeque::new(), 0);
+    reader.scan(low, &mut |stored: StoredRecord| {
+        if stored.sequence > high {
+            return false;
+        }
+        bytes += stored.record.body.len();
+        records.push_back(stored);
+        while bytes > CHUNK_BYTES && records.len() > 1 {
+            let dropped = records.pop_front();
+            bytes -= dropped.map_or(0, |r| r.record.body.len());
+        }
+        true
+    })?;
+    Ok(records.into_iter().rev().collect())
 }

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -28,9 +28,11 @@ use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
 use crate::{
     app::{App, Instance},
-    budget::Share,
+    budget::{Budget, Share},
+    env,
     problem::Problem,
     published::Frame,
+    scan::{Scan, Source},
     wire,
 };
 
@@ -39,17 +41,22 @@ const STREAMS_MAX: usize = 10_000;
 /// A heartbeat at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A client that takes nothing for this long is closed.
-const STALLED_MAX: Duration = Duration::from_secs(30);
+pub(crate) const STALLED_MAX: Duration = Duration::from_secs(30);
 /// What clients are told to wait before they reconnect.
 const RETRY_MS: u64 = 1000;
 /// What clients are told to wait when the instance stops.
 const RETRY_AFTER_SHUTDOWN_MS: u64 = 2000;
-/// Records taken at a time.
-const BATCH: usize = 256;
-/// Frames that wait for a client.
-const QUEUED_FRAMES: usize = 16;
-/// Frames larger than this are counted against the memory for answers.
-const CHARGED_BYTES: usize = 16 * 1024;
+/// How long a reader whose queue is full is given to make room for the last event, when the instance stops.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
+/// Records looked at in one step.
+const STEP_RECORDS: usize = 256;
+/// A step ends once it has this many bytes for the client, or has read that many times sixteen.
+const STEP_BYTES: usize = 64 * 1024;
+/// Chunks that wait for a client, beside the one that waits for its turn: between steps a stream holds nothing
+/// else.
+const QUEUED_CHUNKS: usize = 1;
+/// Chunks larger than this are counted against the memory of streams.
+const CHARGED_BYTES: usize = 4 * 1024;
 
 /// Which records a stream carries.
 #[derive(Debug, Clone, Default)]
@@ -62,13 +69,13 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    fn passes(&self, frame: &Frame) -> bool {
-        let record = &frame.stored.record;
+    fn passes(&self, stored: &StoredRecord) -> bool {
+        let record = &stored.record;
         Viewer::Anonymous.sees(&record.thread)
             && (self.threads.is_empty() || self.threads.contains(&record.thread))
             && self.actor.as_ref().is_none_or(|a| *a == record.actor)
             && self.act.as_ref().is_none_or(|a| a == record.act.as_str())
-            && self.kind.as_ref().is_none_or(|k| kind_of(&frame.stored).as_deref() == Some(k))
+            && self.kind.as_ref().is_none_or(|k| kind_of(stored).as_deref() == Some(k))
     }
 }
 
@@ -116,11 +123,13 @@ impl Drop for Counted {
 /// Opens a stream.
 pub(crate) fn open(app: &App, filter: Filter, start: Start) -> Result<Response, Problem> {
     let counted = Counted::new(&app.streams)?;
-    let (sender, receiver) = mpsc::channel(QUEUED_FRAMES);
+    let (sender, receiver) = mpsc::channel(QUEUED_CHUNKS);
     let producer = Producer {
         app: app.clone(),
         filter: Arc::new(filter),
+        floor: None,
         cursor: app.published.head(),
+        next_heartbeat: env::monotonic(),
         sender,
         _counted: counted,
     };
@@ -156,7 +165,7 @@ pub(crate) fn pump(
             next = again;
             match result {
                 Ok(Some(bytes)) => {
-                    if !deliver(&app, &sender, bytes).await {
+                    if !deliver(&app.answer_budget, &sender, bytes).await {
                         return;
                     }
                 }
@@ -184,10 +193,10 @@ impl AsRef<[u8]> for Charged {
 }
 
 /// Queues bytes for a client. False when it is gone, or has taken nothing for too long.
-async fn deliver(app: &Instance, sender: &mpsc::Sender<Bytes>, bytes: Bytes) -> bool {
+async fn deliver(budget: &Budget, sender: &mpsc::Sender<Bytes>, bytes: Bytes) -> bool {
     let send = async {
         let bytes = if bytes.len() > CHARGED_BYTES {
-            let share = app.answer_budget.take(bytes.len()).await;
+            let share = budget.take(bytes.len()).await;
             Bytes::from_owner(Charged { bytes, _share: share })
         } else {
             bytes
@@ -197,12 +206,29 @@ async fn deliver(app: &Instance, sender: &mpsc::Sender<Bytes>, bytes: Bytes) -> 
     matches!(tokio::time::timeout(STALLED_MAX, send).await, Ok(Ok(())))
 }
 
+/// A position up to which records with a clock below a floor are left out.
+#[derive(Debug, Clone, Copy)]
+struct Floor {
+    clock: u64,
+    through: u64,
+}
+
+/// What one look at the records after a position gave.
+struct Step {
+    /// Frames of those that the stream carries.
+    chunk: Bytes,
+    /// Decided up to here.
+    reached: u64,
+}
+
 /// One stream's side of the instance.
 struct Producer {
     app: App,
     filter: Arc<Filter>,
+    floor: Option<Floor>,
     /// The last position decided for this stream.
     cursor: u64,
+    next_heartbeat: Instant,
     sender: mpsc::Sender<Bytes>,
     _counted: Counted,
 }
@@ -218,135 +244,201 @@ struct Ended;
 
 impl Producer {
     async fn run(mut self, start: Start) {
-        // Whether it ended because of the client or the instance, there is nothing left to tell here.
-        let _ = self.serve(start).await;
+        let mut shutdown = self.app.shutdown.clone();
+        tokio::select! {
+            // Whether it ended because of the client or the log, there is nothing left to tell here.
+            _ = self.serve(start) => return,
+            () = stopped(&mut shutdown) => {}
+        }
+        self.say_goodbye().await;
     }
 
     async fn serve(&mut self, start: Start) -> Result<(), Ended> {
         let mut head = self.app.published.subscribe();
-        let mut shutdown = self.app.shutdown.clone();
-        let mut clock_floor = None;
         match start {
             Start::Live => {}
             Start::After(sequence) => self.cursor = sequence,
             Start::SinceClock(clock) => {
                 // Up to here the floor holds; what comes later is live.
-                clock_floor = Some((clock, self.cursor));
+                self.floor = Some(Floor { clock, through: self.cursor });
                 self.cursor = self.before_first(clock, self.cursor).await?;
             }
         }
-        let first = format!("retry: {RETRY_MS}\n");
-        let heartbeat = [first.as_bytes(), &self.heartbeat()].concat();
-        self.send(heartbeat.into()).await?;
+        self.send(format!("retry: {RETRY_MS}\n").into()).await?;
         loop {
             let end = *head.borrow_and_update();
             while self.cursor < end {
-                if *shutdown.borrow() {
-                    return self.say_goodbye().await;
-                }
-                self.advance(end, clock_floor).await?;
+                self.beat_if_due().await?;
+                self.advance(end).await?;
             }
+            self.beat_if_due().await?;
             tokio::select! {
                 changed = head.changed() => changed.map_err(|_| Ended)?,
-                () = stopped(&mut shutdown) => return self.say_goodbye().await,
                 () = self.sender.closed() => return Err(Ended),
-                () = crate::env::sleep(HEARTBEAT) => self.send(self.heartbeat()).await?,
+                () = env::sleep(self.next_heartbeat.saturating_duration_since(env::monotonic())) => {}
             }
         }
     }
 
-    fn heartbeat(&self) -> Bytes {
-        wire::event("heartbeat", Some(self.cursor), &format!("{{\"cursor\":\"{}\"}}", self.cursor))
+    /// Sends a heartbeat every so often, however busy or quiet the instance is: it tells a client that the
+    /// stream lives, and how far it is.
+    async fn beat_if_due(&mut self) -> Result<(), Ended> {
+        let now = env::monotonic();
+        if now < self.next_heartbeat {
+            return Ok(());
+        }
+        self.next_heartbeat = now + HEARTBEAT;
+        let data = format!("{{\"cursor\":\"{}\"}}", self.cursor);
+        self.send(wire::event("heartbeat", Some(self.cursor), &data)).await
     }
 
     async fn send(&self, bytes: Bytes) -> Result<(), Ended> {
-        if deliver(&self.app, &self.sender, bytes).await { Ok(()) } else { Err(Ended) }
+        if deliver(&self.app.stream_budget, &self.sender, bytes).await { Ok(()) } else { Err(Ended) }
     }
 
-    async fn say_goodbye(&self) -> Result<(), Ended> {
+    async fn say_goodbye(&self) {
         let data = format!(
             "{{\"code\":\"server_shutdown\",\"message\":\"the instance is shutting down\",\"retry_after_ms\":{RETRY_AFTER_SHUTDOWN_MS}}}"
         );
-        // Shutdown never waits for a client: one that has no room for this is told by the end itself.
-        self.sender.try_send(wire::event("server_shutdown", None, &data)).map_err(|_| Ended)
+        let event = wire::event("server_shutdown", None, &data);
+        // One that takes nothing is told by the end itself.
+        let _ = tokio::time::timeout(GOODBYE_MAX, self.sender.send(event)).await;
     }
 
     /// Sends what comes next after the cursor, and moves it.
-    async fn advance(&mut self, end: u64, clock_floor: Option<(u64, u64)>) -> Result<(), Ended> {
-        let (frames, reached) = match self.app.published.recent_after(self.cursor, BATCH) {
-            Some(frames) => {
-                let reached = frames.last().map_or(end, |f| f.stored.sequence);
-                (frames, reached)
-            }
-            None => self.read(end).await?,
-        };
-        for frame in frames {
-            let below = clock_floor.is_some_and(|(clock, through)| {
-                frame.stored.sequence <= through && frame.stored.record.clock < clock
-            });
-            if self.filter.passes(&frame) && !below {
-                self.send(frame.bytes()).await?;
-                // Only what was handed over counts as decided, should the client drop here.
-                self.cursor = frame.stored.sequence;
-            }
+    async fn advance(&mut self, end: u64) -> Result<(), Ended> {
+        if self.sender.is_closed() {
+            return Err(Ended);
         }
-        self.cursor = self.cursor.max(reached);
+        let step = match self.app.published.recent_after(self.cursor, STEP_RECORDS) {
+            Some(frames) => self.step_through_recent(&frames, end),
+            None => {
+                let (app, filter, floor, cursor) =
+                    (self.app.clone(), self.filter.clone(), self.floor, self.cursor);
+                blocking(move || step_through_log(&app, &filter, floor, cursor, end)).await?
+            }
+        };
+        if !step.chunk.is_empty() {
+            self.send(step.chunk).await?;
+        }
+        // Only what was handed over counts as decided.
+        self.cursor = step.reached;
         Ok(())
     }
 
-    /// Reads the log after the cursor: through the thread's index where the stream is of one thread.
-    async fn read(&self, end: u64) -> Result<(Vec<Arc<Frame>>, u64), Ended> {
-        let (app, cursor, filter) = (self.app.clone(), self.cursor, self.filter.clone());
-        self.blocking(move || {
-            let reader = app.log.reader()?;
-            let records = match filter.threads.as_slice() {
-                [thread] => {
-                    let range = Range { low: cursor + 1, high: end, limit: BATCH, descending: false };
-                    reader.records(&app.log.index().thread(thread, range)?)?
-                }
-                _ => reader.after(cursor, BATCH)?,
-            };
-            let full = records.len() == BATCH;
-            let reached = records.last().filter(|_| full).map_or(end, |r| r.sequence);
-            Ok((records.into_iter().map(|r| Arc::new(Frame::new(Arc::new(r)))).collect(), reached))
-        })
-        .await
+    fn step_through_recent(&self, frames: &[Arc<Frame>], end: u64) -> Step {
+        let mut taken: Vec<Bytes> = Vec::new();
+        let mut bytes = 0;
+        let mut reached = self.cursor;
+        for frame in frames.iter().take_while(|f| f.stored.sequence <= end) {
+            if carries(&self.filter, self.floor, &frame.stored) {
+                let frame = frame.bytes();
+                bytes += frame.len();
+                taken.push(frame);
+            }
+            reached = frame.stored.sequence;
+            if bytes >= STEP_BYTES {
+                break;
+            }
+        }
+        let chunk = match taken.as_slice() {
+            // Alone it is shared with every other stream that carries it.
+            [one] => one.clone(),
+            several => several.concat().into(),
+        };
+        Step { chunk, reached }
     }
 
     /// The position before the first stored record that a stream from `clock` carries, so that a client that
     /// drops before it resumes there; `head` when there is none.
     async fn before_first(&self, clock: u64, head: u64) -> Result<u64, Ended> {
-        let (app, filter) = (self.app.clone(), self.filter.clone());
-        self.blocking(move || {
-            let source = match filter.threads.as_slice() {
-                [thread] => crate::scan::Source::Thread(thread.clone()),
-                _ => crate::scan::Source::All,
-            };
-            let mut scan = crate::scan::Scan::new(source, false, 1, head);
-            loop {
-                let records = scan.next(&app.log)?;
-                if records.is_empty() {
-                    return Ok(head);
-                }
-                if let Some(first) = records.iter().find(|r| r.record.clock >= clock) {
-                    return Ok(first.sequence - 1);
-                }
+        let source = match self.filter.threads.as_slice() {
+            [thread] => Source::Thread(thread.clone()),
+            _ => Source::All,
+        };
+        let mut scan = Scan::new(source, false, 1, head);
+        while !self.sender.is_closed() {
+            let app = self.app.clone();
+            let (records, again) = blocking(move || Ok((scan.next(&app.log)?, scan))).await?;
+            scan = again;
+            if records.is_empty() {
+                return Ok(head);
             }
-        })
-        .await
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Ended> {
-        match tokio::task::spawn_blocking(read).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                tracing::error!(cause = %chain_of_causes(&error), "a stream could not read the log");
-                Err(Ended)
+            if let Some(first) = records.iter().find(|r| r.record.clock >= clock) {
+                return Ok(first.sequence - 1);
             }
-            Err(_) => Err(Ended),
         }
+        Err(Ended)
+    }
+}
+
+/// Whether a stream carries a record.
+fn carries(filter: &Filter, floor: Option<Floor>, stored: &StoredRecord) -> bool {
+    let below = floor.is_some_and(|f| stored.sequence <= f.through && stored.record.clock < f.clock);
+    !below && filter.passes(stored)
+}
+
+/// Reads the log after the cursor: through the thread's index where the stream is of one thread. Holds one
+/// record at a time.
+fn step_through_log(
+    app: &Instance,
+    filter: &Filter,
+    floor: Option<Floor>,
+    cursor: u64,
+    end: u64,
+) -> Result<Step, StoreError> {
+    let reader = app.log.reader()?;
+    let (mut chunk, mut looked_at, mut read_bytes, mut reached) = (Vec::new(), 0, 0, end);
+    let mut take = |stored: &StoredRecord| -> bool {
+        looked_at += 1;
+        read_bytes += stored.record.body.len();
+        if carries(filter, floor, stored) {
+            chunk.extend_from_slice(&wire::frame(stored));
+        }
+        let more = looked_at < STEP_RECORDS && chunk.len() < STEP_BYTES && read_bytes < 16 * STEP_BYTES;
+        if !more {
+            reached = stored.sequence;
+        }
+        more
+    };
+    if let [thread] = filter.threads.as_slice() {
+        let range = Range { low: cursor + 1, high: end, limit: STEP_RECORDS, descending: false };
+        for sequence in app.log.index().thread(thread, range)? {
+            let missing = || StoreError::Damaged(format!("record {sequence} is missing"));
+            if !take(&reader.record(sequence)?.ok_or_else(missing)?) {
+                break;
+            }
+        }
+    } else {
+        reader.scan(cursor, &mut |stored| stored.sequence <= end && take(&stored))?;
+    }
+    Ok(Step { chunk: chunk.into(), reached })
+}
+
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Ended> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            tracing::error!(cause = %chain_of_causes(&error), "a stream could not read the log");
+            Err(Ended)
+        }
+        Err(_) => Err(Ended),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_counted_and_one_too_many_is_refused() {
+        let streams = Arc::new(AtomicUsize::new(0));
+        let open: Vec<_> = (0..STREAMS_MAX).map(|_| Counted::new(&streams).unwrap()).collect();
+        assert!(Counted::new(&streams).is_err());
+        assert_eq!(streams.load(Ordering::Acquire), STREAMS_MAX);
+        drop(open);
+        assert_eq!(streams.load(Ordering::Acquire), 0);
     }
 }

@@ -21,7 +21,7 @@ use std::{
 use redb::{Database, Durability, TableDefinition};
 
 use self::{
-    error::{AppendError, StoreError},
+    error::{AppendError, StoreError, guarded},
     rows::cut,
 };
 pub use self::{
@@ -51,6 +51,13 @@ pub struct Log {
     index: Index,
     head: RwLock<Head>,
     path: Option<PathBuf>,
+}
+
+/// What an append has put on disk.
+struct Written {
+    head: Head,
+    entries: Vec<TailEntry>,
+    stored: Vec<Vec<Arc<StoredRecord>>>,
 }
 
 /// A commit with what the index needs of each record's body.
@@ -95,6 +102,14 @@ impl Log {
         if actual != expected {
             return Err(AppendError::HeadMoved { expected: expected.sequence, actual: actual.sequence });
         }
+        let Written { head, entries, stored } = guarded(|| self.write(expected, commits))?;
+        self.index.push(entries);
+        *self.head.write().unwrap_or_else(PoisonError::into_inner) = head;
+        Ok(stored)
+    }
+
+    /// Writes the commits in one synced transaction.
+    fn write(&self, expected: Head, commits: &[NewCommit]) -> Result<Written, AppendError> {
         let mut head = expected;
         let mut entries = Vec::new();
         let mut written = Vec::with_capacity(commits.len());
@@ -133,9 +148,7 @@ impl Log {
             }
         }
         txn.commit().map_err(StoreError::from)?;
-        self.index.push(entries);
-        *self.head.write().unwrap_or_else(PoisonError::into_inner) = head;
-        Ok(written)
+        Ok(Written { head, entries, stored: written })
     }
 }
 

@@ -3,13 +3,17 @@
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 use spl_fixtures::{
-    builders::{EPOCH_MS, Sequencer, draft_at},
+    builders::{EPOCH_MS, Sequencer, draft_at, memory_log},
     random::Random,
     strategies,
 };
 use spl_kernel::{
-    commit::{Chain, DecodeError, FORMAT_VERSION, decode_commit, decode_entry, encode_commit, encode_entry},
+    commit::{
+        Chain, Commit, DecodeError, FORMAT_VERSION, decode_commit, decode_entry, encode_commit, encode_entry,
+    },
+    draft::BodyFacts,
     id::RecordId,
+    limits,
     log::NewCommit,
     record::{Act, Origin, Provenance, Signature},
     time::UnixMillis,
@@ -116,6 +120,23 @@ fn fields_over_their_limit_are_refused() {
     assert!(over(&|r, _| r.clock = 1 << 63));
     assert!(over(&|r, _| r.parents = vec![RecordId::from_bytes([0; 32]); 65]));
     assert!(over(&|_, p| p.service_account_id = Some("x".repeat(65))));
+}
+
+/// More records than any commit has are refused by number, before they are held; and never written.
+#[test]
+fn a_commit_has_a_bounded_number_of_records() {
+    let entry = golden().commit.entries.swap_remove(0);
+    let bytes = encode_entry(&entry.record, &entry.provenance);
+    let of = |count: usize| encode_commit(1, UnixMillis(1), &vec![&bytes; count]);
+    assert_eq!(decode_commit(&of(limits::COMMIT_RECORDS_MAX)).unwrap().1.len(), limits::COMMIT_RECORDS_MAX);
+    let more = limits::COMMIT_RECORDS_MAX + 1;
+    let refused = decode_commit(&of(more));
+    assert_eq!(refused, Err(DecodeError::Malformed("a commit with more records than it may have")));
+    let commit = Commit { first_sequence: 1, committed_at: UnixMillis(1), entries: vec![entry; more] };
+    let new = NewCommit { commit, facts: vec![BodyFacts::default(); more] };
+    let log = memory_log();
+    assert!(log.append(log.head(), &[new]).is_err());
+    assert_eq!(log.head().sequence, 0);
 }
 
 proptest! {

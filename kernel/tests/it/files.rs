@@ -223,6 +223,23 @@ fn a_forged_record_is_found() {
     assert!(report.problems.iter().any(|p| p.contains("id is not that of the fields")), "{report:?}");
 }
 
+/// The end of the log is looked at whenever it is opened.
+#[test]
+fn a_forged_last_commit_is_refused() {
+    let forged = changed(|txn| {
+        let mut rows = txn.open_table(ROWS).unwrap();
+        let (key, mut row) = {
+            let (key, row) = rows.last().unwrap().unwrap();
+            (key.value(), row.value().to_vec())
+        };
+        let at = row.iter().rposition(|b| *b == b'p').unwrap();
+        row[at] = b'q';
+        rows.insert(key, row.as_slice()).unwrap();
+    });
+    let error = refused(&forged, "last commit");
+    assert!(words(&error).contains("the chain does not hold at the last commit"), "{}", words(&error));
+}
+
 #[test]
 fn a_kept_head_is_looked_for() {
     let (_directory, path) = file(sample());

@@ -320,6 +320,57 @@ fn a_flush_changes_no_answer() {
     });
 }
 
+/// Positions 1, 2, 3 and so on, at least as many as were seen before.
+fn positions_in_order(index: &Index, descending: bool, seen: &mut usize) {
+    let range = Range { low: 0, high: u64::MAX, limit: usize::MAX, descending };
+    let mut positions = index.thread("t", range).unwrap();
+    if descending {
+        positions.reverse();
+    }
+    assert!((1..).zip(&positions).all(|(expected, at)| expected == *at), "{positions:?}");
+    assert!(positions.len() >= *seen, "what was seen is seen again");
+    *seen = positions.len();
+}
+
+/// The one thread, which holds every record, is counted whole in each list.
+fn summaries_are_whole(index: &Index) {
+    let lists = [index.threads(0, 9).unwrap(), index.tasks(0, 9).unwrap()];
+    for summary in index.summary("t").unwrap().iter().chain(lists.iter().flatten()) {
+        assert_eq!(summary.record_count, summary.last_sequence);
+    }
+}
+
+/// While the log grows and is flushed, a reader sees a beginning of it: no gap, and nothing twice.
+#[test]
+fn a_growing_log_is_seen_in_order() {
+    let log = builders::memory_log();
+    let done = AtomicBool::new(false);
+    let until_done = |read: &mut dyn FnMut(&Index)| {
+        while !done.load(Ordering::Acquire) {
+            read(log.index());
+        }
+    };
+    std::thread::scope(|scope| {
+        for descending in [false, true] {
+            let until_done = &until_done;
+            scope.spawn(move || {
+                let mut seen = 0;
+                until_done(&mut |index| positions_in_order(index, descending, &mut seen));
+            });
+        }
+        scope.spawn(|| until_done(&mut summaries_are_whole));
+        let mut sequencer = Sequencer::default();
+        for round in 0..400 {
+            let body = |i: u32| format!("{{\"task\":true,\"n\":[{round},{i}]}}");
+            let drafts = (0..2).map(|i| draft("t", "did:a:b", Act::Intend, &body(i)));
+            builders::append(&log, &[sequencer.commit(drafts)]);
+            builders::flush_all(&log);
+        }
+        done.store(true, Ordering::Release);
+    });
+    assert_eq!(sound(&log).len(), 800);
+}
+
 #[test]
 fn a_moved_head_is_refused() {
     let log = builders::memory_log();

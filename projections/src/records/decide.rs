@@ -1,6 +1,6 @@
 //! Accepting drafts: clocks, repeats and conflicts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use spl_kernel::{
     draft::{BodyFacts, Draft},
@@ -36,6 +36,7 @@ pub trait Ledger {
 /// Clocks taken by commands that are decided but not yet in the log: the rest of the group.
 #[derive(Debug, Default)]
 pub struct Pending {
+    threads: HashSet<String>,
     taken: HashMap<(String, String), BTreeMap<u64, (u64, RecordId)>>,
 }
 
@@ -43,11 +44,12 @@ impl Pending {
     /// Whether a command before this one in the group writes on the thread.
     #[must_use]
     pub fn touches(&self, thread: &str) -> bool {
-        self.taken.keys().any(|(t, _)| t == thread)
+        self.threads.contains(thread)
     }
 
     fn merge(&mut self, other: Self) {
         for (key, clocks) in other.taken {
+            self.threads.insert(key.0.clone());
             self.taken.entry(key).or_default().extend(clocks);
         }
     }

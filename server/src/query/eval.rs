@@ -1,14 +1,58 @@
 //! Evaluating a filter over a record.
 
-use std::{cell::OnceCell, cmp::Ordering};
+use std::{
+    borrow::Cow,
+    cell::{Cell, OnceCell},
+    cmp::Ordering,
+    time::{Duration, Instant},
+};
 
 use spl_kernel::{
+    canonical::canonical,
     json::{Bounds, Json, Number},
     limits,
     record::StoredRecord,
 };
 
 use super::filter::{Expr, Path, Test};
+use crate::env;
+
+/// What an evaluation may still spend. One record can cost as much as a million others (a long pattern against
+/// a long text), so it is steps that are counted and not records.
+#[derive(Debug)]
+pub(crate) struct Effort {
+    started: Instant,
+    most: Duration,
+    /// Steps since the clock was looked at.
+    steps: Cell<usize>,
+    over: Cell<bool>,
+}
+
+impl Effort {
+    /// The clock is looked at after so many steps: a millisecond or less.
+    const STEPS: usize = 64 * 1024;
+
+    /// From now on for `most`.
+    pub(crate) fn new(most: Duration) -> Self {
+        Self { started: env::monotonic(), most, steps: Cell::new(0), over: Cell::new(false) }
+    }
+
+    /// Counts steps. True once the time is over; what is evaluated then means nothing.
+    fn spend(&self, steps: usize) -> bool {
+        let steps = self.steps.get().saturating_add(steps);
+        self.steps.set(steps);
+        if steps >= Self::STEPS {
+            self.steps.set(0);
+            self.over.set(self.is_over() || env::monotonic().duration_since(self.started) >= self.most);
+        }
+        self.is_over()
+    }
+
+    /// Whether the time is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.get()
+    }
+}
 
 /// A record under evaluation; its body is parsed when a path first needs it.
 #[derive(Debug)]
@@ -31,10 +75,10 @@ impl<'a> Row<'a> {
     }
 
     /// The value at a path, if there is one.
-    pub(crate) fn value(&self, path: &Path) -> Option<Json> {
+    pub(crate) fn value(&self, path: &Path) -> Option<Cow<'_, Json>> {
         let record = &self.stored.record;
         let integer = |n: u64| Some(Json::Number(Number::Int(i64::try_from(n).unwrap_or(i64::MAX))));
-        match path {
+        let made = match path {
             Path::Id => Some(record.id.to_string().into()),
             Path::Thread => Some(record.thread.as_str().into()),
             Path::Actor => Some(record.actor.as_str().into()),
@@ -52,24 +96,31 @@ impl<'a> Row<'a> {
                 for segment in segments {
                     at = at.as_object()?.get(segment)?;
                 }
-                Some(at.clone())
+                return Some(Cow::Borrowed(at));
             }
-        }
+        };
+        made.map(Cow::Owned)
     }
 
-    /// Whether the record matches.
-    pub(crate) fn matches(&self, expr: &Expr) -> bool {
+    /// Whether the record matches. Means nothing once the effort is over.
+    pub(crate) fn matches(&self, expr: &Expr, effort: &Effort) -> bool {
+        // Reading the record and parsing its body.
+        effort.spend(1024 + self.stored.record.body.len() / 4);
+        self.satisfies(expr, effort)
+    }
+
+    fn satisfies(&self, expr: &Expr, effort: &Effort) -> bool {
         match expr {
-            Expr::And(all) => all.iter().all(|e| self.matches(e)),
-            Expr::Or(any) => any.iter().any(|e| self.matches(e)),
-            Expr::Not(inner) => !self.matches(inner),
-            Expr::Test(path, test) => holds(test, self.value(path).as_ref()),
+            Expr::And(all) => all.iter().all(|e| self.satisfies(e, effort)),
+            Expr::Or(any) => any.iter().any(|e| self.satisfies(e, effort)),
+            Expr::Not(inner) => !self.satisfies(inner, effort),
+            Expr::Test(path, test) => !effort.spend(16) && holds(test, self.value(path).as_deref(), effort),
         }
     }
 }
 
 /// Whether a test holds for a value; of different types nothing is equal and nothing ordered.
-fn holds(test: &Test, value: Option<&Json>) -> bool {
+fn holds(test: &Test, value: Option<&Json>, effort: &Effort) -> bool {
     let is = |wanted: &Json| value.is_some_and(|v| equal(v, wanted));
     let order = |wanted: &Json| value.and_then(|v| compare(v, wanted));
     match test {
@@ -81,7 +132,7 @@ fn holds(test: &Test, value: Option<&Json>) -> bool {
         Test::Lte(wanted) => matches!(order(wanted), Some(Ordering::Less | Ordering::Equal)),
         Test::In(any) => any.iter().any(is),
         Test::Nin(none) => !none.iter().any(is),
-        Test::Like(pattern) => value.and_then(Json::as_str).is_some_and(|text| pattern.matches(text)),
+        Test::Like(pattern) => value.and_then(Json::as_str).is_some_and(|text| pattern.matches(text, effort)),
         Test::Exists(wanted) => value.is_some() == *wanted,
     }
 }
@@ -101,14 +152,28 @@ fn equal(a: &Json, b: &Json) -> bool {
 pub(crate) fn compare(a: &Json, b: &Json) -> Option<Ordering> {
     match (a, b) {
         (Json::String(a), Json::String(b)) => Some(a.cmp(b)),
-        (Json::Number(a), Json::Number(b)) => Some(match (a.as_i64(), b.as_i64()) {
-            (Some(a), Some(b)) => a.cmp(&b),
-            _ => match (a, b) {
-                (Number::BigInt(a), Number::BigInt(b)) => compare_digits(a, b),
-                _ => a.as_f64().partial_cmp(&b.as_f64())?,
+        (Json::Number(a), Json::Number(b)) => match (a.as_i64(), b.as_i64()) {
+            (Some(a), Some(b)) => Some(a.cmp(&b)),
+            // One double stands for many large integers: these are told apart by their digits. A fraction is
+            // small enough that every integer near it is a double.
+            _ => match (digits(a), digits(b)) {
+                (Some(a), Some(b)) => Some(compare_digits(&a, &b)),
+                _ => a.as_f64().partial_cmp(&b.as_f64()),
             },
-        }),
+        },
         _ => None,
+    }
+}
+
+/// The digits of an integer, however it is written.
+fn digits(number: &Number) -> Option<Cow<'_, str>> {
+    match number {
+        Number::Int(n) => Some(n.to_string().into()),
+        Number::BigInt(digits) => Some(Cow::Borrowed(digits)),
+        Number::Float(f) if f.fract() == 0.0 => {
+            canonical(&Json::Number(number.clone()), usize::MAX).ok().map(Cow::Owned)
+        }
+        Number::Float(_) => None,
     }
 }
 
@@ -169,8 +234,11 @@ impl Like {
     }
 
     /// Whether the whole text matches. Goes back to the latest run only, so the time is at most the product
-    /// of the two lengths.
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    /// of the two lengths, and what the effort allows.
+    pub(crate) fn matches(&self, text: &str, effort: &Effort) -> bool {
+        if effort.spend(text.len()) {
+            return false;
+        }
         let text: Vec<char> = if self.fold_case {
             text.chars().flat_map(char::to_lowercase).collect()
         } else {
@@ -179,6 +247,9 @@ impl Like {
         let (mut at, mut token) = (0, 0);
         let mut run: Option<(usize, usize)> = None;
         while at < text.len() {
+            if effort.spend(1) {
+                return false;
+            }
             match self.tokens.get(token) {
                 Some(Token::Run) => {
                     run = Some((token, at));
@@ -236,7 +307,8 @@ mod tests {
         ];
         for (pattern, text, fold, expected) in cases {
             let like = Like::parse(pattern, fold).expect("a pattern");
-            assert_eq!(like.matches(text), expected, "{pattern} ~ {text}");
+            let effort = Effort::new(Duration::MAX);
+            assert_eq!(like.matches(text, &effort), expected, "{pattern} ~ {text}");
         }
         assert!(Like::parse("a\\", false).is_err());
     }
@@ -256,5 +328,32 @@ mod tests {
         assert_eq!(compare(&int(2), &Json::Number(Number::Float(2.0))), Some(Ordering::Equal));
         assert_eq!(compare(&int(3), &Json::Number(Number::Float(2.5))), Some(Ordering::Greater));
         assert_eq!(compare(&int(3), &Json::from("3")), None);
+        let ascending = [
+            Json::Number(Number::Float(-1e300)),
+            big("-9223372036854775809"),
+            int(i64::MIN),
+            Json::Number(Number::Float(-0.5)),
+            int(i64::MAX - 1),
+            int(i64::MAX),
+            big("9223372036854775808"),
+            big("9223372036854775809"),
+            Json::Number(Number::Float(1e300)),
+        ];
+        for (i, a) in ascending.iter().enumerate() {
+            for (j, b) in ascending.iter().enumerate() {
+                assert_eq!(compare(a, b), Some(i.cmp(&j)), "{a:?} {b:?}");
+            }
+        }
+        let float = Json::Number(Number::Float(9_223_372_036_854_775_808.0));
+        assert_eq!(compare(&big("9223372036854775808"), &float), Some(Ordering::Equal));
+    }
+
+    #[test]
+    fn no_pattern_takes_longer_than_it_may() {
+        let like = Like::parse(&format!("%{}b", "a".repeat(1000)), false).expect("a pattern");
+        let text = "a".repeat(1_000_000);
+        let effort = Effort::new(Duration::ZERO);
+        assert!(!like.matches(&text, &effort));
+        assert!(effort.is_over());
     }
 }

@@ -1,14 +1,23 @@
 //! Filters: `{"act":"KNOW","body.score":{"$gte":3},"$or":[…]}`.
 
-use spl_kernel::json::{Json, Object};
+use spl_kernel::{
+    json::{Json, Object},
+    limits,
+};
 
 use super::eval::Like;
-use crate::{problem::Problem, scan::Source};
+use crate::{
+    problem::{Problem, excerpt},
+    scan::Source,
+};
 
 /// Deepest nesting of `$and`, `$or` and `$not`.
 const LEVELS_MAX: usize = 16;
 /// Most conditions of one filter, operands of `$in` included.
 const CONDITIONS_MAX: usize = 1000;
+
+/// Longest path, in bytes: every condition holds one of its own.
+const PATH_BYTES_MAX: usize = 1024;
 
 /// A place in a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +37,16 @@ pub(crate) enum Path {
 impl Path {
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let unknown = || {
-            let shown: String = text.chars().take(60).collect();
-            Problem::invalid_query(format!("unknown path {shown:?}")).hint(
+            Problem::invalid_query(format!("unknown path {:?}", excerpt(text))).hint(
                 "paths are id, thread, actor, act, clock, data_type, namespace, created_at, sequence and body.<member>",
             )
         };
+        if text.len() > PATH_BYTES_MAX || text.split('.').count() > limits::BODY_LEVELS_MAX + 1 {
+            return Err(Problem::invalid_query(format!(
+                "a path is at most {PATH_BYTES_MAX} bytes long and {} members deep",
+                limits::BODY_LEVELS_MAX
+            )));
+        }
         let segment_ok =
             |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         Ok(match text {
@@ -147,7 +161,7 @@ fn parse_object(filter: &Object, level: usize, conditions: &mut usize) -> Result
                 all.push(Expr::Not(Box::new(parse_object(inner, level + 1, conditions)?)));
             }
             _ if key.starts_with('$') => {
-                return Err(Problem::invalid_query(format!("unknown combinator {key:?}"))
+                return Err(Problem::invalid_query(format!("unknown combinator {:?}", excerpt(key)))
                     .hint("combinators are $and, $or and $not"));
             }
             _ => parse_tests(&Path::parse(key)?, value, &mut all, conditions)?,
@@ -208,7 +222,7 @@ fn parse_tests(
                 operand.as_bool().ok_or_else(|| Problem::invalid_query("`$exists` takes true or false"))?,
             ),
             _ => {
-                return Err(Problem::invalid_query(format!("unknown operator {operator:?}"))
+                return Err(Problem::invalid_query(format!("unknown operator {:?}", excerpt(operator)))
                     .hint("operators are $eq $ne $gt $gte $lt $lte $in $nin $like $ilike $exists"));
             }
         };

@@ -5,7 +5,7 @@ mod filter;
 mod request;
 
 pub(crate) use self::{
-    eval::{Row, compare},
+    eval::{Effort, Row, compare},
     filter::Path,
     request::{QueryRequest, Sort},
 };

@@ -1,9 +1,12 @@
 //! The request of `POST /v1/records/query`.
 
-use spl_kernel::json::{Bounds, Json, Object};
+use spl_kernel::json::{Bounds, Json, Number, Object};
 
 use super::filter::{Expr, Path};
-use crate::{page::LIMIT_MAX, problem::Problem};
+use crate::{
+    page::LIMIT_MAX,
+    problem::{Problem, excerpt},
+};
 
 /// Bounds of a query's JSON.
 const BOUNDS: Bounds = Bounds { levels: 40, values: 20_000 };
@@ -44,7 +47,7 @@ impl QueryRequest {
         let json = Json::parse(bytes, BOUNDS).map_err(|e| Problem::invalid_body(e.to_string()))?;
         let object = json.as_object().ok_or_else(|| Problem::invalid_body("a query is a JSON object"))?;
         if let Some((key, _)) = object.iter().find(|(k, _)| !FIELDS.contains(k)) {
-            return Err(Problem::invalid_body(format!("unknown field {key:?}"))
+            return Err(Problem::invalid_body(format!("unknown field {:?}", excerpt(key)))
                 .hint(format!("a query has the fields {}", FIELDS.join(", "))));
         }
         let (limit, clamped) = match number(object, "limit")? {
@@ -125,10 +128,12 @@ fn select(object: &Object) -> Result<Option<Vec<(String, Path)>>, Problem> {
 
 fn number(object: &Object, key: &str) -> Result<Option<u64>, Problem> {
     let refused = || Problem::invalid_query(format!("`{key}` must be a number from 0 on"));
-    object
-        .get(key)
-        .map(|value| value.as_i64().and_then(|n| u64::try_from(n).ok()).ok_or_else(refused))
-        .transpose()
+    let parse = |value: &Json| match value {
+        // Larger than any bound: clamped or refused like everything that is.
+        Json::Number(Number::BigInt(digits)) if !digits.starts_with('-') => Ok(u64::MAX),
+        value => value.as_i64().and_then(|n| u64::try_from(n).ok()).ok_or_else(refused),
+    };
+    object.get(key).map(parse).transpose()
 }
 
 fn string(object: &Object, key: &str) -> Result<Option<String>, Problem> {

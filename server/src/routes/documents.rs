@@ -1,12 +1,13 @@
 //! The published description of the API, and the page that shows it.
 
 use axum::{
-    extract::Path,
-    http::header,
+    extract::{Path, rejection::PathRejection},
+    http::{Uri, header},
     response::{IntoResponse as _, Response},
 };
 
-use crate::problem::Problem;
+use super::{answer, records::path_text};
+use crate::{page::Params, problem::Problem};
 
 /// The OpenAPI 3.1 document.
 const OPENAPI: &str = include_str!("../pages/openapi.json");
@@ -29,8 +30,8 @@ fn page(media_type: &'static str, text: &'static str) -> Response {
 }
 
 /// `GET /openapi.json`
-pub(super) async fn openapi() -> Response {
-    page("application/json", OPENAPI)
+pub(super) async fn openapi(uri: Uri) -> Response {
+    answer(Params::new(&uri).finish().map(|()| page("application/json", OPENAPI)))
 }
 
 /// `GET /docs/api`
@@ -39,10 +40,10 @@ pub(super) async fn viewer() -> Response {
 }
 
 /// `GET /docs/api/{asset}`
-pub(super) async fn asset(Path(asset): Path<String>) -> Response {
-    match asset.as_str() {
-        "api.js" => page("text/javascript; charset=utf-8", SCRIPT),
-        "api.css" => page("text/css; charset=utf-8", STYLE),
-        _ => Problem::not_found("there is nothing at this path").into_response(),
-    }
+pub(super) async fn asset(asset: Result<Path<String>, PathRejection>) -> Response {
+    answer(path_text(asset).and_then(|asset| match asset.as_str() {
+        "api.js" => Ok(page("text/javascript; charset=utf-8", SCRIPT)),
+        "api.css" => Ok(page("text/css; charset=utf-8", STYLE)),
+        _ => Err(Problem::not_found("there is nothing at this path")),
+    }))
 }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use super::{answer, records::visible};
 use crate::{access::require_operator, app::App, page::Params, problem::Problem, stream::pump, wire};
 
-/// Records read at a time.
-const CHUNK: usize = 256;
+/// Most records of a chunk.
+const CHUNK: usize = 1024;
 /// A chunk of the answer has about this many bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -39,21 +39,23 @@ fn export(app: App, request: Request<Body>) -> Result<Response, Problem> {
     let mut at = since;
     let body = pump(&app, move || {
         let mut text = String::new();
-        while at < end && text.len() < CHUNK_BYTES {
-            let records = log.reader()?.after(at, CHUNK)?;
-            if records.is_empty() {
-                at = end;
-            }
-            for stored in records {
-                // A chunk ends within the bound; the rest is read again for the next one.
-                if stored.sequence > end || text.len() >= CHUNK_BYTES {
-                    break;
+        while at < end && text.is_empty() {
+            // Holds one record at a time; a chunk ends within its bound, and a look without a find too.
+            let (from, mut looked_at) = (at, 0);
+            log.reader()?.scan(from, &mut |stored| {
+                if stored.sequence > end {
+                    return false;
                 }
                 at = stored.sequence;
+                looked_at += 1;
                 if reserved || visible(&stored) {
                     wire::write_record(&mut text, &stored, false);
                     text.push('\n');
                 }
+                text.len() < CHUNK_BYTES && looked_at < CHUNK
+            })?;
+            if looked_at == 0 {
+                at = end;
             }
         }
         Ok((!text.is_empty()).then(|| Bytes::from(text)))

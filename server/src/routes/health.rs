@@ -32,8 +32,11 @@ fn data_records(app: &Instance) -> Result<u64, Problem> {
 
 fn warnings(app: &Instance) -> Vec<String> {
     let mut warnings = Vec::new();
-    if app.writer.failed() {
+    if app.writer.condition().log_failed() {
         warnings.push("the log has failed: nothing is written until a restart".to_owned());
+    }
+    if app.writer.condition().index_failed() {
+        warnings.push("the index file has failed: it is built up again at the next start".to_owned());
     }
     let last = app.log.head().committed_at;
     if last.0.saturating_sub(env::now().0) > CLOCK_BEHIND_WARN_MS {
@@ -51,7 +54,8 @@ fn warnings(app: &Instance) -> Vec<String> {
 
 fn summary(app: &Instance) -> Result<Value, Problem> {
     let warnings = warnings(app);
-    let status = if app.writer.failed() { "degraded" } else { "ok" };
+    let condition = app.writer.condition();
+    let status = if condition.log_failed() || condition.index_failed() { "degraded" } else { "ok" };
     Ok(json!({
         "status": status,
         "version": env!("CARGO_PKG_VERSION"),
@@ -77,13 +81,11 @@ pub(super) async fn open(State(app): State<App>, uri: Uri) -> Response {
 pub(super) async fn ready(State(app): State<App>, uri: Uri) -> Response {
     let stopping = *app.shutdown.borrow();
     let result = Params::new(&uri).finish().and_then(|()| {
-        if app.writer.failed() || stopping {
-            let why = if stopping {
-                "the instance is shutting down"
-            } else {
-                "the log has failed; restart the instance"
-            };
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "SHUTTING_DOWN", why));
+        if stopping {
+            return Err(Problem::shutting_down());
+        }
+        if app.writer.condition().log_failed() {
+            return Err(Problem::not_ready());
         }
         Ok(json_answer(StatusCode::OK, &json!({ "status": "ready" })))
     });

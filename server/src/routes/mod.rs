@@ -11,6 +11,8 @@ mod streams;
 mod tasks;
 mod threads;
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::{
     Router,
@@ -184,6 +186,23 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => Err(Problem::internal(&error)),
     }
+}
+
+/// A walk over records waits this long for its turn.
+const SCAN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Runs a walk over records on a thread that may block. So many go on at a time; the others wait for a moment.
+pub(crate) async fn scanning<T: Send + 'static>(
+    app: &App,
+    read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = tokio::time::timeout(SCAN_WAIT_MAX, app.scanning.clone().acquire_owned());
+    let Ok(turn) = turn.await else { return Err(Problem::busy()) };
+    blocking(move || {
+        let _turn = turn;
+        read()
+    })
+    .await
 }
 
 /// An answer or a problem, as an answer.

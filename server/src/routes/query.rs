@@ -1,6 +1,6 @@
 //! `POST /v1/records/query`
 
-use std::{cmp::Ordering, fmt::Write as _};
+use std::{borrow::Cow, cmp::Ordering, fmt::Write as _, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -9,16 +9,16 @@ use axum::{
 use spl_kernel::{canonical::canonical, json::Json, record::StoredRecord};
 
 use super::{
-    answer, blocking,
+    answer,
     records::{SCAN_ROWS_MAX, SCAN_SECONDS_MAX, visible},
+    scanning,
 };
 use crate::{
     app::{App, Instance},
     body::read_json,
-    env,
     page::{Page, QueryHash},
     problem::Problem,
-    query::{Path, QueryRequest, Row, Sort, compare},
+    query::{Effort, Path, QueryRequest, Row, Sort, compare},
     scan::{Scan, Source},
     wire,
 };
@@ -32,7 +32,8 @@ pub(super) async fn run(State(app): State<App>, request: Request) -> Response {
     answer(
         async {
             let received = read_json(&app, request).await?;
-            blocking(move || execute(&app, &received.bytes)).await
+            let scanned = app.clone();
+            scanning(&app, move || execute(&scanned, &received.bytes)).await
         }
         .await,
     )
@@ -42,14 +43,15 @@ pub(super) async fn run(State(app): State<App>, request: Request) -> Response {
 struct Run<'a> {
     app: &'a Instance,
     query: QueryRequest,
-    started: std::time::Instant,
+    effort: Effort,
     scanned: u64,
     visible: u64,
 }
 
 fn execute(app: &Instance, bytes: &[u8]) -> Result<Response, Problem> {
     let query = QueryRequest::parse(bytes)?;
-    let mut run = Run { app, query, started: env::monotonic(), scanned: 0, visible: 0 };
+    let effort = Effort::new(Duration::from_secs(SCAN_SECONDS_MAX));
+    let mut run = Run { app, query, effort, scanned: 0, visible: 0 };
     match run.query.sort.clone().filter(|s| s.path != Path::Sequence) {
         Some(sort) => run.sorted(&sort),
         None => run.in_order(),
@@ -77,12 +79,6 @@ impl Run<'_> {
             ))
             .hint("narrow it by thread, actor or sequence"));
         }
-        if self.scanned.is_multiple_of(64)
-            && env::monotonic().duration_since(self.started).as_secs() >= SCAN_SECONDS_MAX
-        {
-            return Err(Problem::invalid_query(format!("the query takes longer than {SCAN_SECONDS_MAX} s"))
-                .hint("narrow it by thread, actor or sequence"));
-        }
         Ok(())
     }
 
@@ -93,7 +89,12 @@ impl Run<'_> {
             return Ok(false);
         }
         self.visible += 1;
-        Ok(Row::new(stored).matches(&self.query.expr))
+        let matches = Row::new(stored).matches(&self.query.expr, &self.effort);
+        if self.effort.is_over() {
+            return Err(Problem::invalid_query(format!("the query takes longer than {SCAN_SECONDS_MAX} s"))
+                .hint("narrow it by thread, actor or sequence"));
+        }
+        Ok(matches)
     }
 
     fn hash(&self) -> QueryHash {
@@ -157,6 +158,7 @@ impl Run<'_> {
                 }
                 let key = Row::new(stored)
                     .value(&sort.path)
+                    .map(Cow::into_owned)
                     .filter(|v| matches!(v, Json::Number(_) | Json::String(_)));
                 key_bytes += key.as_ref().and_then(Json::as_str).map_or(16, str::len);
                 keys.push((key, stored.sequence));

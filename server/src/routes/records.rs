@@ -15,13 +15,14 @@ use spl_kernel::{
 };
 use spl_projections::{admission, reserved::Viewer};
 
-use super::{answer, blocking};
+use super::{answer, blocking, scanning};
 use crate::{
+    access::claimed_actor,
     app::{App, Instance},
     body::read_json,
     env,
     page::{Page, Params, QueryHash, json_text},
-    problem::Problem,
+    problem::{Problem, excerpt},
     scan::{Scan, Source},
     wire,
     writer::{Command, Written},
@@ -56,6 +57,8 @@ async fn write(app: App, request: Request) -> Result<Response, Problem> {
         ));
     }
     let received = read_json(&app, request).await?;
+    // Records name their actor themselves, but a claim that is none is refused wherever it is made.
+    claimed_actor(&received.parts.headers)?;
     let did = app.did.clone();
     let small = received.bytes.len() <= INLINE_BYTES_MAX;
     let check = move || -> Result<Proposal, Problem> {
@@ -65,30 +68,49 @@ async fn write(app: App, request: Request) -> Result<Response, Problem> {
         }
         Ok(proposal)
     };
-    let Proposal { drafts, batch } = if small { check()? } else { blocking(check).await? };
+    let Proposal { drafts, batch } = if small {
+        check()?
+    } else {
+        // The semaphore is never closed. Those who wait hold their part of the memory for bodies.
+        let turn = app.parsing.clone().acquire_owned().await;
+        let proposal = blocking(check).await;
+        drop(turn);
+        proposal?
+    };
     if drafts.is_empty() {
         return Err(Problem::invalid_body("`records` holds no record"));
     }
+    // The answer's memory is taken before anything is written: what is written is never answered with BUSY.
+    let mut page = None;
+    if batch {
+        let page = page.insert(Page::new(&app.answer_budget, usize::MAX)?);
+        page.reserve(drafts.iter().map(answer_bytes).sum())?;
+    }
     let provenance = Provenance::without_credential(Origin::Posted);
     let written = app.writer.submit(Command::Append { drafts, provenance }).await?;
-    let any_new = written.iter().any(|w| matches!(w, Written::New(_)));
-    let status = if any_new { StatusCode::CREATED } else { StatusCode::OK };
-    app.metrics
-        .records_written
-        .inc_by(written.iter().filter(|w| matches!(w, Written::New(_))).count() as u64);
-    answer_written(&app, written, batch, status).await
+    let new = written.iter().filter(|w| matches!(w, Written::New(_))).count();
+    let status = if new > 0 { StatusCode::CREATED } else { StatusCode::OK };
+    app.metrics.records_written.inc_by(new as u64);
+    answer_written(&app, written, page, status).await
 }
 
+/// At least what a draft takes in an answer once it is a record.
+fn answer_bytes(draft: &Draft) -> usize {
+    // Quotes and backslashes are escaped; all else is of fixed length.
+    draft.body.len() + 2 * draft.thread.len() + 2 * draft.actor.len() + 67 * draft.parents.len() + 512
+}
+
+/// One record, or a page of them.
 async fn answer_written(
     app: &App,
     written: Vec<Written>,
-    batch: bool,
+    page: Option<Page>,
     status: StatusCode,
 ) -> Result<Response, Problem> {
     let app = app.clone();
     let build = move || -> Result<Response, Problem> {
         let reader = app.log.reader()?;
-        let mut page = Page::new(&app.answer_budget, usize::MAX)?;
+        let mut page = page;
         for one in &written {
             let text = match one {
                 Written::New(stored) => wire::record(stored),
@@ -97,12 +119,13 @@ async fn answer_written(
                     wire::record(&stored.ok_or_else(|| Problem::internal(&missing(*sequence)))?)
                 }
             };
-            if !batch {
-                return Ok(json_text(status, text));
+            match &mut page {
+                Some(page) => page.push(&text)?,
+                None => return Ok(json_text(status, text)),
             }
-            page.push(&text)?;
         }
-        let mut response = page.finish(None, "");
+        let empty = || Problem::internal(&std::io::Error::other("a write answered nothing"));
+        let mut response = page.ok_or_else(empty)?.finish(None, "");
         *response.status_mut() = status;
         Ok(response)
     };
@@ -131,8 +154,11 @@ fn parse(bytes: &[u8]) -> Result<Proposal, Problem> {
     let mut seen = false;
     parser.members(|parser, key| -> Result<(), Refusal> {
         if key != "records" || std::mem::replace(&mut seen, true) {
-            return Err(Refusal::new(Code::InvalidBody, format!("unknown or repeated field {key:?}"))
-                .hint("a batch has the one field records"));
+            return Err(Refusal::new(
+                Code::InvalidBody,
+                format!("unknown or repeated field {:?}", excerpt(&key)),
+            )
+            .hint("a batch has the one field records"));
         }
         parser.elements(|parser| {
             if drafts.len() == limits::BATCH_RECORDS_MAX {
@@ -197,7 +223,8 @@ pub(super) fn visible(stored: &StoredRecord) -> bool {
 
 /// `GET /v1/records`
 pub(super) async fn list(State(app): State<App>, uri: Uri) -> Response {
-    answer(blocking(move || list_records(&app, &uri)).await)
+    let scanned = app.clone();
+    answer(scanning(&app, move || list_records(&scanned, &uri)).await)
 }
 
 /// What a list shows of its candidates.

@@ -11,7 +11,7 @@ use spl_kernel::{
 };
 use spl_projections::reserved::Viewer;
 
-use super::{answer, blocking, records::SCAN_ROWS_MAX};
+use super::{answer, records::SCAN_ROWS_MAX, scanning};
 use crate::{
     app::{App, Instance},
     page::{Page, Params, QueryHash},
@@ -25,7 +25,8 @@ const CHUNK: usize = 256;
 
 /// `GET /v1/tasks`
 pub(super) async fn list(State(app): State<App>, uri: Uri) -> Response {
-    answer(blocking(move || list_tasks(&app, &uri)).await)
+    let scanned = app.clone();
+    answer(scanning(&app, move || list_tasks(&scanned, &uri)).await)
 }
 
 fn list_tasks(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
@@ -41,17 +42,21 @@ fn list_tasks(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
     let hash = QueryHash::of(&["tasks", status.as_deref().unwrap_or("")]);
     let mut after = cursor.map(|c| hash.position(&c)).transpose()?.unwrap_or(0);
     let mut page = Page::new(&app.answer_budget, limit)?;
-    let reader = app.log.reader()?;
     let mut looked = 0;
     loop {
         let found = app.log.index().tasks(after, CHUNK)?;
         if found.is_empty() {
             return Ok(page.finish(None, ""));
         }
+        // Opened after the index was read, so that it holds all that was found.
+        let reader = app.log.reader()?;
         for summary in &found {
+            if looked >= SCAN_ROWS_MAX {
+                return Ok(page.finish(Some(hash.cursor(after)), ""));
+            }
             let wanted = status.as_ref().is_none_or(|s| s == wire::task_status(summary));
             if wanted && Viewer::Anonymous.sees(&summary.thread) {
-                if !page.has_room() || looked > SCAN_ROWS_MAX {
+                if !page.has_room() {
                     return Ok(page.finish(Some(hash.cursor(after)), ""));
                 }
                 if let Some(row) = task(&reader, summary)? {

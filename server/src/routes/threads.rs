@@ -9,6 +9,7 @@ use serde_json::json;
 use spl_kernel::{
     draft::{Draft, check_thread},
     json::{Bounds, Json, Object},
+    limits,
     record::{Act, Origin, Provenance},
     thread::Summary,
 };
@@ -17,6 +18,7 @@ use spl_projections::{admission, reserved::Viewer};
 use super::{
     answer, blocking,
     records::{Paging, Wanted, page_of, path_text},
+    scanning,
 };
 use crate::{
     access::claimed_actor,
@@ -24,7 +26,7 @@ use crate::{
     body::read_json,
     env,
     page::{Page, Params, QueryHash, json as json_answer, json_text},
-    problem::Problem,
+    problem::{Problem, excerpt},
     scan::Source,
     wire,
     writer::{Command, NotWritten, Written},
@@ -35,9 +37,11 @@ const PARTICIPANTS_MAX: usize = 10_000;
 
 type PathText = Result<Path<String>, PathRejection>;
 
+fn not_found() -> Problem {
+    Problem::not_found("there is no thread of this name").hint("spl thread list shows all threads")
+}
+
 fn summary(app: &Instance, thread: &str) -> Result<Summary, Problem> {
-    let not_found =
-        || Problem::not_found("there is no thread of this name").hint("spl thread list shows all threads");
     if !Viewer::Anonymous.sees(thread) {
         return Err(not_found());
     }
@@ -46,7 +50,8 @@ fn summary(app: &Instance, thread: &str) -> Result<Summary, Problem> {
 
 /// `GET /v1/threads`
 pub(super) async fn list(State(app): State<App>, uri: Uri) -> Response {
-    answer(blocking(move || list_threads(&app, &uri)).await)
+    let scanned = app.clone();
+    answer(scanning(&app, move || list_threads(&scanned, &uri)).await)
 }
 
 fn list_threads(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
@@ -85,10 +90,11 @@ pub(super) async fn get(State(app): State<App>, path: PathText, uri: Uri) -> Res
 
 /// `GET /v1/threads/{id}/state`
 pub(super) async fn state(State(app): State<App>, path: PathText, uri: Uri) -> Response {
+    let scanned = app.clone();
     let read = move || {
         Params::new(&uri).finish()?;
-        let summary = summary(&app, &path_text(path)?)?;
-        let parts = app.log.index().participants(&summary.thread, PARTICIPANTS_MAX)?;
+        let summary = summary(&scanned, &path_text(path)?)?;
+        let parts = scanned.log.index().participants(&summary.thread, PARTICIPANTS_MAX)?;
         let clocks: serde_json::Map<String, serde_json::Value> =
             parts.iter().map(|p| (p.actor.clone(), p.last_clock.into())).collect();
         Ok(json_answer(
@@ -104,25 +110,27 @@ pub(super) async fn state(State(app): State<App>, path: PathText, uri: Uri) -> R
             }),
         ))
     };
-    answer(blocking(read).await)
+    answer(scanning(&app, read).await)
 }
 
 /// `GET /v1/threads/{id}/participants`
 pub(super) async fn participants(State(app): State<App>, path: PathText, uri: Uri) -> Response {
+    let scanned = app.clone();
     let read = move || {
         Params::new(&uri).finish()?;
-        let summary = summary(&app, &path_text(path)?)?;
-        let mut page = Page::new(&app.answer_budget, usize::MAX)?;
-        for part in app.log.index().participants(&summary.thread, PARTICIPANTS_MAX)? {
+        let summary = summary(&scanned, &path_text(path)?)?;
+        let mut page = Page::new(&scanned.answer_budget, usize::MAX)?;
+        for part in scanned.log.index().participants(&summary.thread, PARTICIPANTS_MAX)? {
             page.push(&wire::participant(&part).to_string())?;
         }
         Ok(page.finish(None, ""))
     };
-    answer(blocking(read).await)
+    answer(scanning(&app, read).await)
 }
 
 /// `GET /v1/threads/{id}/records`
 pub(super) async fn records(State(app): State<App>, path: PathText, uri: Uri) -> Response {
+    let scanned = app.clone();
     let read = move || {
         let mut params = Params::new(&uri);
         let wanted = Wanted { since: params.number("since")?, ..Wanted::default() };
@@ -130,13 +138,13 @@ pub(super) async fn records(State(app): State<App>, path: PathText, uri: Uri) ->
         params.finish()?;
         let thread = path_text(path)?;
         if !Viewer::Anonymous.sees(&thread) {
-            return Ok(Page::new(&app.answer_budget, limit)?.finish(None, ""));
+            return Ok(Page::new(&scanned.answer_budget, limit)?.finish(None, ""));
         }
         let identity = format!("thread {thread:?} {wanted:?}");
         let paging = Paging { limit, cursor, descending: false, identity };
-        page_of(&app, Source::Thread(thread), &wanted, &paging)
+        page_of(&scanned, Source::Thread(thread), &wanted, &paging)
     };
-    answer(blocking(read).await)
+    answer(scanning(&app, read).await)
 }
 
 /// `POST /v1/threads`
@@ -145,7 +153,8 @@ pub(super) async fn open(State(app): State<App>, request: Request) -> Response {
 }
 
 const OPEN_FIELDS: [&str; 4] = ["goal", "thread", "actor", "body"];
-const OPEN_BOUNDS: Bounds = Bounds { levels: 66, values: 140_000 };
+/// The body is one level inside.
+const OPEN_BOUNDS: Bounds = Bounds { levels: limits::BODY_LEVELS_MAX + 1, values: 140_000 };
 
 async fn open_thread(app: App, request: Request) -> Result<Response, Problem> {
     let received = read_json(&app, request).await?;
@@ -179,7 +188,7 @@ async fn open_thread(app: App, request: Request) -> Result<Response, Problem> {
 /// The INTEND that opens a thread.
 fn opening(object: &Object, claimed: Option<String>) -> Result<Draft, Problem> {
     if let Some((key, _)) = object.iter().find(|(k, _)| !OPEN_FIELDS.contains(k)) {
-        return Err(Problem::invalid_body(format!("unknown field {key:?}"))
+        return Err(Problem::invalid_body(format!("unknown field {:?}", excerpt(key)))
             .hint(format!("opening a thread takes {}", OPEN_FIELDS.join(", "))));
     }
     let text = |key: &str| match object.get(key) {
@@ -204,7 +213,7 @@ fn opening(object: &Object, claimed: Option<String>) -> Result<Draft, Problem> {
     };
     members.push(("goal".to_owned(), goal.into()));
     let body = Object::from_members(members)
-        .map_err(|key| Problem::invalid_body(format!("duplicate key {key:?}")))?;
+        .map_err(|key| Problem::invalid_body(format!("duplicate key {:?}", excerpt(&key))))?;
     Ok(Draft::new(&thread, &actor, Act::Intend, Json::Object(body))?)
 }
 
@@ -225,14 +234,18 @@ async fn cancel_thread(app: App, path: PathText, headers: HeaderMap, uri: Uri) -
     let actor = claimed_actor(&headers)?.ok_or_else(|| {
         Problem::invalid_body("who cancels is not known").hint("name an actor in X-Syncropel-Actor")
     })?;
+    // The same checks as for any record that this actor writes there, and before anything is told of the
+    // thread. Whether it has an opening to cancel is the writer's to find.
+    let body = Json::object([("cancels", thread.as_str().into())]);
+    if check_thread(thread.clone()).is_err() {
+        return Err(not_found());
+    }
+    admission::check(&Draft::new(&thread, &actor, Act::Do, body)?, &app.did)?;
     let read = {
         let (app, thread) = (app.clone(), thread.clone());
         blocking(move || summary(&app, &thread))
     };
-    let found = read.await?;
-    // The same checks as for any record that this actor writes there.
-    let body = Json::object([("cancels", found.thread.as_str().into())]);
-    admission::check(&Draft::new(&thread, &actor, Act::Do, body)?, &app.did)?;
+    read.await?;
     let provenance = Provenance::without_credential(Origin::Posted);
     match app.writer.submit(Command::CancelThread { thread, actor, provenance }).await {
         Ok(written) => {

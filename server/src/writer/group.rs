@@ -1,12 +1,6 @@
 //! Deciding a group against scratch state, writing it, publishing it.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use spl_kernel::{
     commit::{Commit, Entry, Head},
@@ -26,7 +20,7 @@ use spl_projections::{
     records::{Accepted, Ledger, Pending, decide},
 };
 
-use super::{Answer, Command, Job, NotWritten, Queue, Written, maintenance::Signal};
+use super::{Answer, Command, Condition, Job, NotWritten, Queue, Written, maintenance::Signal};
 use crate::{disk, env, published::Published};
 
 /// The writer's own side.
@@ -34,7 +28,7 @@ pub(super) struct Groups {
     pub(super) log: Arc<Log>,
     pub(super) world: World,
     pub(super) published: Arc<Published>,
-    pub(super) failed: Arc<AtomicBool>,
+    pub(super) condition: Arc<Condition>,
     pub(super) behind: Arc<Signal>,
 }
 
@@ -105,8 +99,13 @@ impl Groups {
 
     /// Decides one command. A refusal is answered at once; it writes nothing.
     fn decide(&self, job: Job, room: bool, scratch: &mut Scratch) -> Result<(), Defer> {
-        if self.failed.load(Ordering::Acquire) {
-            let _ = job.answer.send(Err(NotWritten::Failed));
+        if self.condition.log_failed() {
+            let _ = job.answer.send(Err(self.condition.refusal()));
+            return Ok(());
+        }
+        if job.command.is_control() && !disk::has_room_at_all(self.log.path()) {
+            tracing::error!("the file system is full: a control command was refused");
+            let _ = job.answer.send(Err(NotWritten::Full));
             return Ok(());
         }
         if !room && !job.command.is_control() {
@@ -189,7 +188,7 @@ impl Groups {
                     if let Err(error) = self.world.fold(stored) {
                         // Only a bug can write what this very build does not understand.
                         tracing::error!(%error, "a written record could not be folded");
-                        self.failed.store(true, Ordering::Release);
+                        self.condition.set(Condition::LOG_FAILED);
                     }
                 }
                 self.published.publish(&self.world, &written);
@@ -198,10 +197,9 @@ impl Groups {
             }
             Err(error) => {
                 tracing::error!(cause = %chain_of_causes(&error), "the log could not be written");
-                let full = matches!(error, AppendError::Full(_));
-                // The engine's handle is not to be trusted after an error: nothing more is written.
-                self.failed.store(true, Ordering::Release);
-                let why = || if full { NotWritten::Full } else { NotWritten::Failed };
+                let full = if matches!(error, AppendError::Full(_)) { Condition::DISK_WAS_FULL } else { 0 };
+                self.condition.set(Condition::LOG_FAILED | full);
+                let why = || self.condition.refusal();
                 for (answer, _) in scratch.answers {
                     let _ = answer.send(Err(why()));
                 }

@@ -7,8 +7,9 @@ use std::{
 
 use spl_kernel::log::{FLUSH_RECORDS, Log, verify::chain_of_causes};
 
+use super::Condition;
 use crate::{
-    env,
+    disk, env,
     home::{Home, KeptHead},
 };
 
@@ -16,6 +17,8 @@ use crate::{
 const IDLE: Duration = Duration::from_millis(500);
 /// With this much of the index in memory it is written, however few records that are.
 const FLUSH_BYTES: usize = 16 * 1024 * 1024;
+/// Batches of the index that are written while stopping.
+const STOPPING_FLUSHES_MAX: usize = 2;
 /// `keys/head` is never older than this.
 const HEAD_AGE_MAX: Duration = Duration::from_secs(5);
 
@@ -56,18 +59,19 @@ impl Signal {
     }
 }
 
-pub(super) fn run(log: &Log, home: Option<&Home>, signal: &Signal) {
+pub(super) fn run(log: &Log, home: Option<&Home>, signal: &Signal, condition: &Condition) {
     let mut seen = 0;
     let mut kept = home.and_then(|h| h.kept_head().ok().flatten());
     let mut kept_at = env::monotonic();
     loop {
         let (stopping, idle) = signal.wait(&mut seen);
-        let behind = log.index().behind();
+        // Without room the index stays in memory, where it is as good; data waits meanwhile.
+        let behind = if disk::has_room_at_all(log.path()) { log.index().behind() } else { 0 };
         if behind >= FLUSH_RECORDS
-            || log.index().behind_bytes() >= FLUSH_BYTES
+            || (behind > 0 && log.index().behind_bytes() >= FLUSH_BYTES)
             || ((idle || stopping) && behind > 0)
         {
-            flush(log, stopping);
+            flush(log, stopping, condition);
         }
         if let Some(home) = home
             && (stopping || env::monotonic().duration_since(kept_at) >= HEAD_AGE_MAX)
@@ -81,14 +85,21 @@ pub(super) fn run(log: &Log, home: Option<&Home>, signal: &Signal) {
     }
 }
 
-fn flush(log: &Log, all: bool) {
-    loop {
+/// Writes the index; when stopping, all of it within a bound, so that stopping does not take long: what is left
+/// is caught up at the next start.
+fn flush(log: &Log, stopping: bool, condition: &Condition) {
+    for _ in 0..STOPPING_FLUSHES_MAX {
+        if condition.index_failed() {
+            return;
+        }
         match log.index().flush() {
             Ok(0) => return,
-            Ok(_) if all => {}
+            Ok(_) if stopping => {}
             Ok(_) => return,
             Err(error) => {
-                // The index is derived: what is not written now is caught up at the next start.
+                // The index is derived: what is not written now is caught up at the next start. Until then it
+                // grows in memory, to its bound.
+                condition.set(Condition::INDEX_FAILED);
                 tracing::error!(cause = %chain_of_causes(&error), "the index could not be written");
                 return;
             }

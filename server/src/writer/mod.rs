@@ -5,13 +5,17 @@ mod group;
 mod maintenance;
 mod queue;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use spl_kernel::{
     draft::Draft,
+    id::RecordId,
     identity::PublicKey,
     log::Log,
     record::{Provenance, StoredRecord},
@@ -92,9 +96,45 @@ impl From<NotWritten> for Problem {
             NotWritten::Busy => Self::busy(),
             NotWritten::Full => Self::store_full(),
             NotWritten::Closed => Self::shutting_down(),
-            NotWritten::Failed => Self::internal(&std::io::Error::other("the log could not be written")),
+            NotWritten::Failed => Self::log_failed(),
             NotWritten::AlreadyFinal(status) => Self::invalid_query(format!("the thread is {status}")),
         }
+    }
+}
+
+/// Whether the log and its index take writes. What has failed stays failed until a restart: the storage
+/// engine's handle is not to be trusted after an error.
+#[derive(Debug, Default)]
+pub(crate) struct Condition {
+    bits: AtomicU8,
+}
+
+impl Condition {
+    const LOG_FAILED: u8 = 1;
+    const DISK_WAS_FULL: u8 = 2;
+    const INDEX_FAILED: u8 = 4;
+
+    fn set(&self, bits: u8) {
+        self.bits.fetch_or(bits, Ordering::AcqRel);
+    }
+
+    fn has(&self, bits: u8) -> bool {
+        self.bits.load(Ordering::Acquire) & bits != 0
+    }
+
+    /// Nothing is written any more.
+    pub(crate) fn log_failed(&self) -> bool {
+        self.has(Self::LOG_FAILED)
+    }
+
+    /// The index file takes nothing any more; it is built up again at the next start.
+    pub(crate) fn index_failed(&self) -> bool {
+        self.has(Self::INDEX_FAILED)
+    }
+
+    /// Why a command is not written, where the log has failed.
+    fn refusal(&self) -> NotWritten {
+        if self.has(Self::DISK_WAS_FULL) { NotWritten::Full } else { NotWritten::Failed }
     }
 }
 
@@ -114,7 +154,7 @@ pub(crate) struct Job {
 pub(crate) struct Writer {
     queue: Arc<Queue>,
     log: Arc<Log>,
-    failed: Arc<AtomicBool>,
+    condition: Arc<Condition>,
     threads: std::sync::Mutex<Vec<std::thread::JoinHandle<()>>>,
     maintenance: Arc<maintenance::Signal>,
 }
@@ -128,31 +168,38 @@ impl Writer {
         home: Option<Home>,
     ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::default());
-        let failed = Arc::new(AtomicBool::new(false));
+        let condition = Arc::new(Condition::default());
         let maintenance = Arc::new(maintenance::Signal::default());
         let behind = std::thread::Builder::new().name("spl-index".into()).spawn({
-            let (log, signal) = (log.clone(), maintenance.clone());
-            move || maintenance::run(&log, home.as_ref(), &signal)
+            let (log, signal, condition) = (log.clone(), maintenance.clone(), condition.clone());
+            move || maintenance::run(&log, home.as_ref(), &signal, &condition)
         })?;
         let group = group::Groups {
             log: log.clone(),
             world,
             published,
-            failed: failed.clone(),
+            condition: condition.clone(),
             behind: maintenance.clone(),
         };
         let writer = std::thread::Builder::new().name("spl-writer".into()).spawn({
-            let queue = queue.clone();
-            move || group.run(&queue)
+            let (queue, condition) = (queue.clone(), condition.clone());
+            move || {
+                // A panic here is a bug. What it must not do is leave callers waiting for a thread that is gone.
+                if catch_unwind(AssertUnwindSafe(|| group.run(&queue))).is_err() {
+                    tracing::error!("the writer panicked");
+                    condition.set(Condition::LOG_FAILED);
+                    queue.abandon();
+                }
+            }
         })?;
         let threads = std::sync::Mutex::new(vec![writer, behind]);
-        Ok(Self { queue, log, failed, threads, maintenance })
+        Ok(Self { queue, log, condition, threads, maintenance })
     }
 
     /// Queues a command and waits for its answer, never for a place in the queue.
     pub(crate) async fn submit(&self, command: Command) -> Answer {
-        if self.failed() {
-            return Err(NotWritten::Failed);
+        if self.condition.log_failed() {
+            return Err(self.condition.refusal());
         }
         let index = self.log.index();
         let behind = index.behind() > INDEX_BEHIND_MAX || index.behind_bytes() > INDEX_BEHIND_BYTES_MAX;
@@ -160,20 +207,22 @@ impl Writer {
             return Err(NotWritten::Busy);
         }
         let bytes = match &command {
-            Command::Append { drafts, .. } => drafts.iter().map(|d| d.body.len() + 512).sum(),
+            Command::Append { drafts, .. } => drafts.iter().map(weight).sum(),
             Command::CancelThread { .. } | Command::NameInstance(_) => 1024,
         };
         let (answer, answered) = oneshot::channel();
         match self.queue.push(Job { command, bytes, answer }) {
+            // A sender that is dropped is a writer that is gone.
             Ok(()) => answered.await.unwrap_or(Err(NotWritten::Failed)),
             Err(Rejected::Full) => Err(NotWritten::Busy),
+            Err(Rejected::Closed) if self.condition.log_failed() => Err(self.condition.refusal()),
             Err(Rejected::Closed) => Err(NotWritten::Closed),
         }
     }
 
-    /// Whether the log has failed: nothing more is written until a restart.
-    pub(crate) fn failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+    /// Whether the log and its index take writes.
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
     }
 
     pub(crate) fn depth(&self) -> QueueDepth {
@@ -195,4 +244,10 @@ impl Writer {
             }
         }
     }
+}
+
+/// What a draft holds in memory, roughly, in bytes.
+fn weight(draft: &Draft) -> usize {
+    let ids = draft.parents.len() + draft.facts.effect.fulfills.len();
+    512 + draft.body.len() + draft.thread.len() + draft.actor.len() + ids * size_of::<RecordId>()
 }

@@ -115,6 +115,15 @@ impl Queue {
         self.arrived.notify_all();
     }
 
+    /// Takes no more and drops what waits: there is nobody left to do it.
+    pub(super) fn abandon(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.control.clear();
+        state.data.clear();
+        state.data_bytes = 0;
+    }
+
     pub(super) fn depth(&self) -> QueueDepth {
         let state = self.state();
         QueueDepth { control: state.control.len(), data: state.data.len(), data_bytes: state.data_bytes }

@@ -18,7 +18,7 @@ pub(crate) struct Ask {
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Option<Vec<u8>>,
-    named_host: bool,
+    pub(crate) named_host: bool,
 }
 
 impl Ask {
@@ -32,7 +32,8 @@ impl Ask {
     }
 
     pub(crate) fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self { body: Some(body.into()), ..Self::new("POST", target) }.header("content-type", "application/json")
+        Self { body: Some(body.into()), ..Self::new("POST", target) }
+            .header("content-type", "application/json")
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -132,8 +133,16 @@ impl Answer {
         assert_eq!(json["object"], "error", "{text}");
         assert_eq!(json["code"], code, "{text}");
         assert_eq!(json["type"], kind, "{text}");
-        let known =
-            ["object", "type", "code", "message", "hint", "instructions", "required_scope", "retry_after_seconds"];
+        let known = [
+            "object",
+            "type",
+            "code",
+            "message",
+            "hint",
+            "instructions",
+            "required_scope",
+            "retry_after_seconds",
+        ];
         let members = json.as_object().expect("an object");
         assert!(members.keys().all(|k| known.contains(&k.as_str())), "{text}");
         assert!(!text.contains(".rs:") && !text.contains("/tmp"), "a failure tells of insides: {text}");

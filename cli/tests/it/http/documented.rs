@@ -53,10 +53,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         .iter()
         .flat_map(|(path, item)| {
             let item = item.as_object().expect("a path item");
-            item.iter().filter(|(method, _)| methods.contains(&method.as_str())).map(|(method, value)| Operation {
-                method: method.to_ascii_uppercase(),
-                path: path.clone(),
-                value: value.clone(),
+            item.iter().filter(|(method, _)| methods.contains(&method.as_str())).map(|(method, value)| {
+                Operation { method: method.to_ascii_uppercase(), path: path.clone(), value: value.clone() }
             })
         })
         .collect()
@@ -72,7 +70,10 @@ pub(crate) fn operation_of(method: &str, target: &str) -> Option<Operation> {
     };
     let found = |o: &Operation| o.method == method && (o.path == path || fits(&o.path));
     let all = operations();
-    all.iter().find(|o| o.method == method && o.path == path).or_else(|| all.iter().find(|o| found(o))).cloned()
+    all.iter()
+        .find(|o| o.method == method && o.path == path)
+        .or_else(|| all.iter().find(|o| found(o)))
+        .cloned()
 }
 
 /// Routes that answer before anyone can be let in.

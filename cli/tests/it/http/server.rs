@@ -133,11 +133,22 @@ impl Server {
     }
 
     /// What the sender of raw bytes gets back until the connection ends.
+    #[track_caller]
     pub(crate) fn raw(&self, bytes: &[u8]) -> Vec<u8> {
         let mut connection = Connection::open(self.port).expect("a connection");
-        connection.send(bytes).expect("the request is taken");
-        connection.end().expect("a connection");
-        connection.rest().expect("an end")
+        // The other side may close before it has taken everything, which resets the connection.
+        let _ = connection.send(bytes);
+        let _ = connection.end();
+        let mut received = Vec::new();
+        loop {
+            match connection.take(1) {
+                Ok(byte) => received.extend(byte),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    panic!("no end after {:?}", String::from_utf8_lossy(bytes))
+                }
+                Err(_) => return received,
+            }
+        }
     }
 
     /// Insists that the instance is well.
@@ -164,9 +175,8 @@ fn check_every_answer(ask: &Ask, answer: &Answer) {
     let policy = if is_open(path) { "cross-origin" } else { "same-origin" };
     assert_eq!(answer.header("cross-origin-resource-policy"), Some(policy), "{shown}");
     let id = answer.header("x-request-id").unwrap_or_default();
-    let kept = |id: &str| {
-        (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
+    let kept =
+        |id: &str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     assert!(kept(id), "{shown}");
     if path.starts_with("/v1") {
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{shown}");
@@ -179,7 +189,7 @@ fn check_every_answer(ask: &Ask, answer: &Answer) {
         answer.refuses(answer.status, answer.json()["code"].as_str().unwrap_or_default());
     }
     // What the gate answers, whatever the path, is documented once and not for every operation.
-    let anywhere = [204, 403, 404, 405, 431].contains(&answer.status);
+    let anywhere = [204, 403, 405, 431].contains(&answer.status);
     if let Some(operation) = operation_of(&ask.method, &ask.target) {
         assert!(operation.documents(answer.status) || anywhere, "not documented: {shown} {}", answer.text());
     }

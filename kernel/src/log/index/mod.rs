@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(super) use self::store::{Reached, Store};
 use self::tail::Tail;
 pub use self::{read::Range, tail::TailEntry};
-use super::error::StoreError;
+use super::error::{StoreError, guarded};
 use crate::{
     commit::Chain,
     draft::BodyFacts,
@@ -71,7 +71,8 @@ impl Index {
     pub fn flush(&self) -> Result<usize, StoreError> {
         let batch: Vec<Arc<TailEntry>> = self.tail().oldest(FLUSH_RECORDS);
         let Some(last) = batch.last() else { return Ok(0) };
-        self.store.write(&batch, Reached { sequence: last.sequence, chain: last.chain })?;
+        let reached = Reached { sequence: last.sequence, chain: last.chain };
+        guarded(|| self.store.write(&batch, reached))?;
         self.tail.write().unwrap_or_else(PoisonError::into_inner).drop_through(last.sequence);
         Ok(batch.len())
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     id::RecordId,
-    log::error::StoreError,
+    log::error::{StoreError, guarded},
     thread::{Participant, Summary},
 };
 
@@ -44,15 +44,17 @@ impl Index {
     /// # Errors
     /// When the index file cannot be read.
     pub fn sequence_of(&self, id: &RecordId) -> Result<Option<u64>, StoreError> {
-        let base = {
-            let tail = self.tail();
-            if let Some(sequence) = tail.by_id(id) {
-                return Ok(Some(sequence));
-            }
-            tail.base
-        };
-        // One generation more, for what moved into the file meanwhile.
-        self.store.view()?.id(id.as_bytes(), base + (1 << 18))
+        guarded(|| {
+            let base = {
+                let tail = self.tail();
+                if let Some(sequence) = tail.by_id(id) {
+                    return Ok(Some(sequence));
+                }
+                tail.base
+            };
+            // One generation more, for what moved into the file meanwhile.
+            self.store.view()?.id(id.as_bytes(), base + (1 << 18))
+        })
     }
 
     /// Positions of a thread's records.
@@ -72,57 +74,59 @@ impl Index {
     }
 
     fn named(&self, name: &Name<'_>, range: Range) -> Result<Vec<u64>, StoreError> {
-        let (base, recent) = {
-            let tail = self.tail();
-            let sequences = match name {
-                Name::Thread(thread) => tail.thread(thread),
-                Name::Actor(actor) => tail.actor(actor),
-            };
-            let recent: Vec<u64> = match sequences {
-                None => Vec::new(),
-                Some(all) => {
-                    let start = all.partition_point(|s| *s < range.low);
-                    let end = all.partition_point(|s| *s <= range.high).max(start);
-                    let within = all.range(start..end).copied();
-                    if range.descending {
-                        within.rev().take(range.limit).collect()
-                    } else {
-                        within.take(range.limit).collect()
+        guarded(|| {
+            let (base, recent) = {
+                let tail = self.tail();
+                let sequences = match name {
+                    Name::Thread(thread) => tail.thread(thread),
+                    Name::Actor(actor) => tail.actor(actor),
+                };
+                let recent: Vec<u64> = match sequences {
+                    None => Vec::new(),
+                    Some(all) => {
+                        let start = all.partition_point(|s| *s < range.low);
+                        let end = all.partition_point(|s| *s <= range.high).max(start);
+                        let within = all.range(start..end).copied();
+                        if range.descending {
+                            within.rev().take(range.limit).collect()
+                        } else {
+                            within.take(range.limit).collect()
+                        }
                     }
+                };
+                (tail.base, recent)
+            };
+            let older = |limit| -> Result<Vec<u64>, StoreError> {
+                let view = self.store.view()?;
+                let number = match name {
+                    Name::Thread(thread) => view.thread_number(thread)?,
+                    Name::Actor(actor) => view.actor_number(actor)?,
+                };
+                let Some(number) = number else { return Ok(Vec::new()) };
+                let span = Span {
+                    number,
+                    low: range.low,
+                    high: range.high.min(base),
+                    limit,
+                    descending: range.descending,
+                };
+                match name {
+                    Name::Thread(_) => view.by_thread(span),
+                    Name::Actor(_) => view.by_actor(span),
                 }
             };
-            (tail.base, recent)
-        };
-        let older = |limit| -> Result<Vec<u64>, StoreError> {
-            let view = self.store.view()?;
-            let number = match name {
-                Name::Thread(thread) => view.thread_number(thread)?,
-                Name::Actor(actor) => view.actor_number(actor)?,
-            };
-            let Some(number) = number else { return Ok(Vec::new()) };
-            let span = Span {
-                number,
-                low: range.low,
-                high: range.high.min(base),
-                limit,
-                descending: range.descending,
-            };
-            match name {
-                Name::Thread(_) => view.by_thread(span),
-                Name::Actor(_) => view.by_actor(span),
+            if range.descending {
+                let mut found = recent;
+                if found.len() < range.limit {
+                    found.extend(older(range.limit - found.len())?);
+                }
+                Ok(found)
+            } else {
+                let mut found = older(range.limit)?;
+                found.extend(recent.into_iter().take(range.limit - found.len()));
+                Ok(found)
             }
-        };
-        if range.descending {
-            let mut found = recent;
-            if found.len() < range.limit {
-                found.extend(older(range.limit - found.len())?);
-            }
-            Ok(found)
-        } else {
-            let mut found = older(range.limit)?;
-            found.extend(recent.into_iter().take(range.limit - found.len()));
-            Ok(found)
-        }
+        })
     }
 
     /// The position that holds a clock, if any.
@@ -130,14 +134,16 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn clock_holder(&self, thread: &str, actor: &str, clock: u64) -> Result<Option<u64>, StoreError> {
-        if let Some(sequence) = self.tail().member(thread, actor).and_then(|clocks| clocks.get(&clock)) {
-            return Ok(Some(*sequence));
-        }
-        let view = self.store.view()?;
-        match (view.thread_number(thread)?, view.actor_number(actor)?) {
-            (Some(thread), Some(actor)) => view.clock(thread, actor, clock),
-            _ => Ok(None),
-        }
+        guarded(|| {
+            if let Some(sequence) = self.tail().member(thread, actor).and_then(|clocks| clocks.get(&clock)) {
+                return Ok(Some(*sequence));
+            }
+            let view = self.store.view()?;
+            match (view.thread_number(thread)?, view.actor_number(actor)?) {
+                (Some(thread), Some(actor)) => view.clock(thread, actor, clock),
+                _ => Ok(None),
+            }
+        })
     }
 
     /// The highest clock of an actor on a thread, if it wrote there.
@@ -145,13 +151,16 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn highest_clock(&self, thread: &str, actor: &str) -> Result<Option<u64>, StoreError> {
-        let recent = self.tail().member(thread, actor).and_then(|clocks| clocks.keys().next_back().copied());
-        let view = self.store.view()?;
-        let older = match (view.thread_number(thread)?, view.actor_number(actor)?) {
-            (Some(thread), Some(actor)) => view.member(thread, actor)?.map(|part| part.last_clock),
-            _ => None,
-        };
-        Ok(recent.max(older))
+        guarded(|| {
+            let recent =
+                self.tail().member(thread, actor).and_then(|clocks| clocks.keys().next_back().copied());
+            let view = self.store.view()?;
+            let older = match (view.thread_number(thread)?, view.actor_number(actor)?) {
+                (Some(thread), Some(actor)) => view.member(thread, actor)?.map(|part| part.last_clock),
+                _ => None,
+            };
+            Ok(recent.max(older))
+        })
     }
 
     /// A thread's summary, if it has records.
@@ -162,10 +171,12 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn summary(&self, thread: &str) -> Result<Option<Summary>, StoreError> {
-        let recent = self.recent(thread);
-        let view = self.store.view()?;
-        let number = view.thread_number(thread)?;
-        fold_recent(&view, thread, number, &recent)
+        guarded(|| {
+            let recent = self.recent(thread);
+            let view = self.store.view()?;
+            let number = view.thread_number(thread)?;
+            fold_recent(&view, thread, number, &recent)
+        })
     }
 
     fn recent(&self, thread: &str) -> Vec<std::sync::Arc<super::TailEntry>> {
@@ -180,31 +191,33 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn participants(&self, thread: &str, limit: usize) -> Result<Vec<Participant>, StoreError> {
-        let recent = self.recent(thread);
-        let view = self.store.view()?;
-        let number = view.thread_number(thread)?;
-        let stored = match number {
-            Some(number) => view.members(number, limit)?,
-            None => Vec::new(),
-        };
-        let mut parts: BTreeMap<String, Participant> =
-            stored.into_iter().map(|p| (p.actor.clone(), p)).collect();
-        for entry in &recent {
-            if !parts.contains_key(&*entry.actor) {
-                // In the file, and yet not among the first: so it is not among them now.
-                if is_member(&view, number, &entry.actor)? {
-                    continue;
+        guarded(|| {
+            let recent = self.recent(thread);
+            let view = self.store.view()?;
+            let number = view.thread_number(thread)?;
+            let stored = match number {
+                Some(number) => view.members(number, limit)?,
+                None => Vec::new(),
+            };
+            let mut parts: BTreeMap<String, Participant> =
+                stored.into_iter().map(|p| (p.actor.clone(), p)).collect();
+            for entry in &recent {
+                if !parts.contains_key(&*entry.actor) {
+                    // In the file, and yet not among the first: so it is not among them now.
+                    if is_member(&view, number, &entry.actor)? {
+                        continue;
+                    }
+                    parts.insert(entry.actor.to_string(), Participant::new(&entry.actor));
                 }
-                parts.insert(entry.actor.to_string(), Participant::new(&entry.actor));
+                if let Some(part) = parts.get_mut(&*entry.actor) {
+                    part.fold(entry.sequence, entry.clock);
+                }
             }
-            if let Some(part) = parts.get_mut(&*entry.actor) {
-                part.fold(entry.sequence, entry.clock);
-            }
-        }
-        let mut parts: Vec<_> = parts.into_values().collect();
-        parts.sort_by_key(|p| p.first_sequence);
-        parts.truncate(limit);
-        Ok(parts)
+            let mut parts: Vec<_> = parts.into_values().collect();
+            parts.sort_by_key(|p| p.first_sequence);
+            parts.truncate(limit);
+            Ok(parts)
+        })
     }
 
     /// Summaries of up to `limit` threads whose first record comes after `after`, by first record.
@@ -212,28 +225,30 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn threads(&self, after: u64, limit: usize) -> Result<Vec<Summary>, StoreError> {
-        let (base, recent) = {
-            let tail = self.tail();
-            (tail.base, tail.threads_after(after))
-        };
-        let view = self.store.view()?;
-        let mut found = Vec::new();
-        for stored in view.summaries(after, limit)? {
-            // Beyond the tail's start the tail speaks, and speaks of them below.
-            if stored.first_sequence <= base {
-                found.extend(self.summary(&stored.thread)?);
+        guarded(|| {
+            let (base, recent) = {
+                let tail = self.tail();
+                (tail.base, tail.threads_after(after))
+            };
+            let view = self.store.view()?;
+            let mut found = Vec::new();
+            for stored in view.summaries(after, limit)? {
+                // Beyond the tail's start the tail speaks, and speaks of them below.
+                if stored.first_sequence <= base {
+                    found.extend(self.summary(&stored.thread)?);
+                }
             }
-        }
-        for (_, thread) in recent {
-            if found.len() >= limit {
-                break;
+            for (_, thread) in recent {
+                if found.len() >= limit {
+                    break;
+                }
+                if view.thread_number(&thread)?.is_none_or(|number| number > base) {
+                    found.extend(self.summary(&thread)?);
+                }
             }
-            if view.thread_number(&thread)?.is_none_or(|number| number > base) {
-                found.extend(self.summary(&thread)?);
-            }
-        }
-        found.truncate(limit);
-        Ok(found)
+            found.truncate(limit);
+            Ok(found)
+        })
     }
 
     /// Summaries of up to `limit` threads that are tasks, whose opening record comes after `after`, by
@@ -242,28 +257,31 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn tasks(&self, after: u64, limit: usize) -> Result<Vec<Summary>, StoreError> {
-        let (base, openers): (u64, Vec<(u64, std::sync::Arc<str>)>) = {
-            let tail = self.tail();
-            let openers = tail.task_openers.iter().filter(|s| **s > after);
-            (tail.base, openers.filter_map(|s| tail.entry(*s).map(|e| (*s, e.thread.clone()))).collect())
-        };
-        let view = self.store.view()?;
-        let mut found = Vec::new();
-        for (_, number) in view.tasks(after.saturating_add(1), base, limit)? {
-            if let Some(stored) = view.summary(number)? {
-                found.extend(self.summary(&stored.thread)?);
+        guarded(|| {
+            let (base, openers): (u64, Vec<(u64, std::sync::Arc<str>)>) = {
+                let tail = self.tail();
+                let openers = tail.task_openers.iter().filter(|s| **s > after);
+                (tail.base, openers.filter_map(|s| tail.entry(*s).map(|e| (*s, e.thread.clone()))).collect())
+            };
+            let view = self.store.view()?;
+            let mut found = Vec::new();
+            for (_, number) in view.tasks(after.saturating_add(1), base, limit)? {
+                if let Some(stored) = view.summary(number)? {
+                    found.extend(self.summary(&stored.thread)?);
+                }
             }
-        }
-        for (opening, thread) in openers {
-            if found.len() >= limit {
-                break;
+            for (opening, thread) in openers {
+                if found.len() >= limit {
+                    break;
+                }
+                let summary = self.summary(&thread)?;
+                // Only a thread's first INTEND makes it a task.
+                found.extend(
+                    summary.filter(|s| s.task.is_some() && s.opening.map(|(_, at)| at) == Some(opening)),
+                );
             }
-            let summary = self.summary(&thread)?;
-            // Only a thread's first INTEND makes it a task.
-            found
-                .extend(summary.filter(|s| s.task.is_some() && s.opening.map(|(_, at)| at) == Some(opening)));
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     /// Records that the index knows, in each of its per-record tables; all equal when it is sound.
@@ -271,11 +289,13 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn record_counts(&self) -> Result<[u64; 4], StoreError> {
-        let tail = self.tail();
-        let view = self.store.view()?;
-        // A batch may be in the file and not yet dropped from the tail.
-        let behind = tail.last().saturating_sub(view.reached()?);
-        Ok(view.row_counts()?.map(|rows| rows + behind))
+        guarded(|| {
+            let tail = self.tail();
+            let view = self.store.view()?;
+            // A batch may be in the file and not yet dropped from the tail.
+            let behind = tail.last().saturating_sub(view.reached()?);
+            Ok(view.row_counts()?.map(|rows| rows + behind))
+        })
     }
 }
 
