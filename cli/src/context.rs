@@ -78,15 +78,11 @@ impl Context {
 
     /// The home's `config.toml`; empty where there is none.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
-        let path = self.home.path("config.toml");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
-            Err(e) => return Err(Failure::file("read", &path, &e)),
-        };
+        let Some(text) = self.home.config()? else { return Ok(Config::default()) };
         toml::from_str(&text).map_err(|e| {
+            let path = self.home.path("config.toml");
             Failure::refused(format!("{} is no valid configuration: {}", path.display(), e.message()))
-                .hint("it may hold `actor` under [identity], and `url`, `host` and `port` under [server]")
+                .hint("correct it: it may hold `actor` under [identity], and `url`, `host` and `port` under [server]")
         })
     }
 
@@ -95,7 +91,7 @@ impl Context {
         if let Some(given) = self.named_server() {
             return parse_url(given);
         }
-        if let Some(instance) = self.home.instance() {
+        if let Some(instance) = self.home.instance()? {
             return parse_url(&instance.url);
         }
         let server = self.config()?.server;
@@ -114,7 +110,7 @@ impl Context {
     /// A client for the instance, with the credential that may be sent to it.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let base = self.server_url()?;
-        let credential = Credential { token: self.token(&base)?, local_proof: self.local_proof(&base) };
+        let credential = Credential { token: self.token(&base)?, local_proof: self.local_proof(&base)? };
         Client::new(base, credential)
     }
 
@@ -141,13 +137,12 @@ impl Context {
         Ok(Some(token))
     }
 
-    /// A saved token goes to the origin it was saved for, and on this machine only to the home's own instance.
+    /// A saved token goes to the origin it was saved for, and on this machine only to the home's own instance;
+    /// one that was saved for no origin goes only there too.
     fn check_saved_token_target(&self, base: &Url, saved_for: Option<&str>) -> Result<(), Failure> {
         let origin = base.origin().ascii_serialization();
-        if is_loopback(base) {
-            if self.home.held_port() == base.port_or_known_default() {
-                return Ok(());
-            }
+        let own = self.is_own(base)?;
+        if is_loopback(base) && !own {
             return Err(if listens(base) {
                 Failure::unreachable(format!(
                     "something else answers at {origin}: not the instance of this home"
@@ -157,13 +152,28 @@ impl Context {
                 unreachable_at(base, "nothing listens there")
             });
         }
-        match saved_for {
-            Some(saved) if saved != origin => Err(Failure::not_authorised(format!(
-                "the saved token belongs to {saved} and is not sent to {origin}"
-            ))
-            .hint("pass the token for this instance with --token")),
-            _ => Ok(()),
+        let belongs_to = match saved_for {
+            Some(saved) if parse_url(saved).is_ok_and(|saved| saved.origin() == base.origin()) => {
+                return Ok(());
+            }
+            Some(saved) => saved,
+            None if own => return Ok(()),
+            None => "the instance of this home",
+        };
+        Err(Failure::not_authorised(format!(
+            "the saved token belongs to {belongs_to} and is not sent to {origin}"
+        ))
+        .hint("pass the token for this instance with --token"))
+    }
+
+    /// Whether an address is exactly the one at which the holder of this home's lock listens. Another loopback
+    /// address with the same port may be anybody's.
+    fn is_own(&self, base: &Url) -> Result<bool, Failure> {
+        if base.scheme() != "http" || !is_loopback(base) {
+            return Ok(false);
         }
+        let held = self.home.held_url()?.and_then(|url| parse_url(&url).ok());
+        Ok(held.is_some_and(|held| held.origin() == base.origin()))
     }
 
     fn confirm_plain_http(&self, base: &Url) -> Result<(), Failure> {
@@ -176,12 +186,9 @@ impl Context {
             .hint("use an https address, or a tunnel to a loopback port"))
     }
 
-    /// The local proof: only for the port that the holder of this home's lock recorded.
-    fn local_proof(&self, base: &Url) -> Option<String> {
-        let own = base.scheme() == "http"
-            && is_loopback(base)
-            && self.home.held_port() == base.port_or_known_default();
-        own.then(|| self.home.local_proof()).flatten()
+    /// The local proof: only for the address that the holder of this home's lock recorded.
+    fn local_proof(&self, base: &Url) -> Result<Option<String>, Failure> {
+        if self.is_own(base)? { self.home.local_proof() } else { Ok(None) }
     }
 
     /// Who writes: as named, as configured, as the token says, or the login name.
@@ -222,7 +229,7 @@ fn parse_url(text: &str) -> Result<Url, Failure> {
         Failure::usage(format!("`{text}` is no address of an instance: {why}"))
             .hint("an address looks like http://127.0.0.1:9100")
     };
-    let url = Url::parse(text).map_err(|e| bad(&e.to_string()))?;
+    let mut url = Url::parse(text).map_err(|e| bad(&e.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(bad("it must start with http:// or https://"));
     }
@@ -232,6 +239,10 @@ fn parse_url(text: &str) -> Result<Url, Failure> {
     if url.query().is_some() || url.fragment().is_some() || url.path() != "/" {
         return Err(bad("it must have no path"));
     }
+    // An instance is always at 127.0.0.1; what else the name may stand for, ::1 say, may be anybody's.
+    if url.scheme() == "http" && url.host_str() == Some("localhost") {
+        url.set_host(Some("127.0.0.1")).map_err(|e| bad(&e.to_string()))?;
+    }
     Ok(url)
 }
 
@@ -239,7 +250,7 @@ fn parse_url(text: &str) -> Result<Url, Failure> {
 pub(crate) fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 fn listens(url: &Url) -> bool {
@@ -250,7 +261,7 @@ fn listens(url: &Url) -> bool {
 fn actor_of_token(client: &Client) -> Option<String> {
     let answer = client.get(&["v1", "identity"]).send().ok()?;
     let identity: Value = serde_json::from_str(&answer.body).ok()?;
-    identity.get("actor").and_then(Value::as_str).filter(|a| !a.is_empty()).map(str::to_owned)
+    identity.pointer("/caller/actor").and_then(Value::as_str).filter(|a| !a.is_empty()).map(str::to_owned)
 }
 
 /// `did:sync:user:<login name>`, other characters than a DID may have percent-encoded.
@@ -309,11 +320,18 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_this_machine_stands_for_one_address() {
+        assert_eq!(parse_url("http://LOCALHOST:9100").unwrap().as_str(), "http://127.0.0.1:9100/");
+        assert_eq!(parse_url("https://localhost:9100").unwrap().host_str(), Some("localhost"));
+    }
+
+    #[test]
     fn loopback_is_recognised() {
         for (url, expected) in [
             ("http://127.0.0.1:1", true),
             ("http://127.8.9.1:1", true),
             ("http://[::1]:1", true),
+            ("http://[::ffff:127.0.0.1]:1", true),
             ("http://localhost:1", true),
             ("http://localhost.example:1", false),
             ("http://10.0.0.1:1", false),

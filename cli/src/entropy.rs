@@ -13,6 +13,13 @@ pub(crate) fn thread_id() -> Result<String, Failure> {
     Ok(format!("th_{}", HEXLOWER.encode(&bytes)))
 }
 
+/// 16 random hex digits: a name that nobody can have taken before.
+pub(crate) fn suffix() -> Result<String, Failure> {
+    let mut bytes = [0; 8];
+    fill(&mut bytes)?;
+    Ok(HEXLOWER.encode(&bytes))
+}
+
 /// A random duration up to `most`: full jitter, so that clients cut off together do not return together.
 pub(crate) fn jitter(most: Duration) -> Result<Duration, Failure> {
     let mut bytes = [0; 4];

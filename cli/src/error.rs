@@ -112,6 +112,17 @@ impl Failure {
         self
     }
 
+    /// The same where an answer that had begun was not finished: the instance was reached, but did not do it.
+    pub(crate) fn while_copying(mut self) -> Self {
+        self.kind = Kind::Refused;
+        self
+    }
+
+    /// What to do first, where that is known.
+    pub(crate) fn first_hint(&self) -> Option<&str> {
+        self.hints.first().map(String::as_str)
+    }
+
     /// The kind.
     pub(crate) fn kind(&self) -> Kind {
         self.kind

@@ -2,13 +2,15 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Failure;
+use crate::{
+    error::Failure,
+    private::{self, Others},
+};
 
 /// A home directory, there or not.
 #[derive(Debug, Clone)]
@@ -106,35 +108,47 @@ impl Home {
     }
 
     /// What the instance recorded about itself.
-    pub(crate) fn instance(&self) -> Option<InstanceFile> {
-        let text = fs::read_to_string(self.path("run/instance.json")).ok()?;
-        serde_json::from_str(&text).ok()
+    pub(crate) fn instance(&self) -> Result<Option<InstanceFile>, Failure> {
+        let text = self.read("run/instance.json", Others::Read)?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// The port of the instance that holds the lock now.
-    pub(crate) fn held_port(&self) -> Option<u16> {
-        self.is_held().then(|| self.instance().map(|instance| instance.port))?
-    }
-
-    /// The local proof that the running instance wrote: 64 hex digits, from a plain file.
-    pub(crate) fn local_proof(&self) -> Option<String> {
-        let path = self.path("run/local");
-        if !fs::symlink_metadata(&path).ok()?.is_file() {
-            return None;
+    /// The address of the instance that holds the lock now.
+    pub(crate) fn held_url(&self) -> Result<Option<String>, Failure> {
+        if !self.is_held() {
+            return Ok(None);
         }
-        let text = fs::read_to_string(path).ok()?;
-        let proof = text.trim();
-        (proof.len() == 64 && proof.bytes().all(|b| b.is_ascii_hexdigit())).then(|| proof.to_owned())
+        Ok(self.instance()?.map(|instance| instance.url))
+    }
+
+    /// The local proof that the running instance wrote: 64 hex digits.
+    pub(crate) fn local_proof(&self) -> Result<Option<String>, Failure> {
+        let text = self.read("run/local", Others::Nothing)?;
+        let proof = text.as_deref().map(str::trim).unwrap_or_default();
+        let whole = proof.len() == 64 && proof.bytes().all(|b| b.is_ascii_hexdigit());
+        Ok(whole.then(|| proof.to_owned()))
     }
 
     /// The saved token, where there is one.
     pub(crate) fn saved_token(&self) -> Result<Option<SavedToken>, Failure> {
-        let path = self.path("token");
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(SavedToken::parse(&text)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Failure::file("read the saved token", &path, &e)),
+        Ok(self.read("token", Others::Nothing)?.and_then(|text| SavedToken::parse(&text)))
+    }
+
+    /// The text of `config.toml`, where there is one.
+    pub(crate) fn config(&self) -> Result<Option<String>, Failure> {
+        self.read("config.toml", Others::Read)
+    }
+
+    /// Reads a file that decides whom to trust; neither it nor a directory on the way may be somebody else's.
+    fn read(&self, below: &str, others: Others) -> Result<Option<String>, Failure> {
+        let path = self.path(below);
+        let directories = path.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.root));
+        for directory in directories {
+            if !private::check_directory(directory)? {
+                return Ok(None);
+            }
         }
+        private::read(&path, others)
     }
 }
 

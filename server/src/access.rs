@@ -28,6 +28,9 @@ pub(crate) const LOCAL_PROOF: HeaderName = HeaderName::from_static("x-syncropel-
 /// The header of the claimed actor.
 pub(crate) const ACTOR: HeaderName = HeaderName::from_static("x-syncropel-actor");
 
+/// The other header that carries a token.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
 /// Headers that only an intermediary sets.
 const FORWARDING: [&str; 3] = ["forwarded", "x-real-ip", "via"];
 const FORWARDING_PREFIXES: [&str; 2] = ["x-forwarded-", "cf-"];
@@ -68,6 +71,12 @@ fn host_of(authority: &str) -> Option<&str> {
 
 fn is_loopback_name(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Whether an origin names a loopback host.
+pub(crate) fn has_loopback_host(origin: &str) -> bool {
+    let uri = origin.parse::<Uri>().ok();
+    uri.as_ref().and_then(Uri::host).is_some_and(|h| is_loopback_name(h.trim_matches(['[', ']'])))
 }
 
 /// Whether a request comes from this machine, names it by a loopback name, and through nobody.
@@ -205,6 +214,26 @@ pub(crate) fn require_operator(app: &Instance, parts: &Parts) -> Result<(), Prob
     }
 }
 
+/// Refuses a request with more than one credential: which of them is meant cannot be told. On routes that are
+/// freed from credentials a single one that names nobody is ignored.
+pub(crate) async fn one_credential(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let bearers: Vec<_> = headers.get_all(header::AUTHORIZATION).iter().map(bearer).collect();
+    let keys: Vec<_> = headers.get_all(API_KEY).iter().map(|v| Some(v.as_bytes())).collect();
+    let agree = match (bearers.as_slice(), keys.as_slice()) {
+        ([], [] | [_]) | ([_], []) => true,
+        ([bearer], [key]) => bearer == key,
+        _ => false,
+    };
+    if agree { next.run(request).await } else { Problem::ambiguous_credential().into_response() }
+}
+
+/// The token of an `Authorization: Bearer` line.
+fn bearer(value: &axum::http::HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+}
+
 /// The actor that the caller claims, if it claims one.
 pub(crate) fn claimed_actor(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut claimed = headers.get_all(&ACTOR).iter();
@@ -223,8 +252,7 @@ pub(crate) fn claimed_actor(headers: &HeaderMap) -> Result<Option<String>, Probl
 /// Whether a form-typed body is taken for JSON, as plain curl sends it: only with a header that no page can
 /// add to such a request unasked.
 pub(crate) fn may_send_form(app: &Instance, parts: &Parts) -> bool {
-    let credential =
-        parts.headers.contains_key(header::AUTHORIZATION) || parts.headers.contains_key("x-api-key");
+    let credential = parts.headers.contains_key(header::AUTHORIZATION) || parts.headers.contains_key(API_KEY);
     !parts.headers.contains_key(header::ORIGIN) && (credential || require_operator(app, parts).is_ok())
 }
 

@@ -133,10 +133,13 @@ impl QueryHash {
     }
 }
 
-/// A list while it is built.
+/// A list while it is built, in pieces: one text that grows would be moved again and again, and leave holes of
+/// its sizes behind.
 #[derive(Debug)]
 pub(crate) struct Page {
-    text: String,
+    pieces: Vec<String>,
+    /// Bytes of all pieces.
+    length: usize,
     rows: usize,
     limit: usize,
     share: Share,
@@ -147,23 +150,29 @@ pub(crate) struct Page {
 impl Page {
     pub(crate) fn new(budget: &Budget, limit: usize) -> Result<Self, Problem> {
         let share = budget.try_take(TAKE_BYTES).ok_or_else(Problem::busy)?;
-        let text = String::from("{\"object\":\"list\",\"data\":[");
-        Ok(Self { text, rows: 0, limit, share, held: TAKE_BYTES, budget: budget.clone() })
+        let mut page = Self {
+            pieces: Vec::new(),
+            length: 0,
+            rows: 0,
+            limit,
+            share,
+            held: TAKE_BYTES,
+            budget: budget.clone(),
+        };
+        page.append("{\"object\":\"list\",\"data\":[");
+        Ok(page)
     }
 
     /// Takes memory for so many bytes more.
     pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), Problem> {
-        let share = self.budget.try_take(bytes).ok_or_else(Problem::busy)?;
-        self.share.merge(share);
+        self.share.merge(self.budget.try_take(bytes).ok_or_else(Problem::busy)?);
         self.held += bytes;
-        // Exactly: doubling would take more than the budget knows of.
-        self.text.reserve_exact(self.held.saturating_sub(self.text.len()));
         Ok(())
     }
 
     /// Whether another row is wanted.
     pub(crate) fn has_room(&self) -> bool {
-        self.rows < self.limit && self.text.len() < PAGE_BYTES_MAX
+        self.rows < self.limit && self.length < PAGE_BYTES_MAX
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -172,61 +181,64 @@ impl Page {
 
     /// Adds a row of JSON text.
     pub(crate) fn push(&mut self, row: &str) -> Result<(), Problem> {
-        if self.rows > 0 {
-            self.text.push(',');
-        }
-        if self.text.len() + row.len() > self.held {
+        if self.length + row.len() > self.held {
             self.reserve(row.len().max(TAKE_BYTES))?;
         }
-        self.text.push_str(row);
+        if self.rows > 0 {
+            self.append(",");
+        }
+        self.append(row);
         self.rows += 1;
         Ok(())
     }
 
+    fn append(&mut self, text: &str) {
+        self.length += text.len();
+        match self.pieces.last_mut() {
+            Some(piece) if piece.len() + text.len() <= PIECE_BYTES => piece.push_str(text),
+            _ => {
+                let mut piece = String::with_capacity(if self.pieces.is_empty() { 0 } else { PIECE_BYTES });
+                piece.push_str(text);
+                self.pieces.push(piece);
+            }
+        }
+    }
+
     /// The answer; `more` holds further members, each with a leading comma.
     pub(crate) fn finish(mut self, next_cursor: Option<String>, more: &str) -> Response {
-        self.text.push_str("],\"next_cursor\":");
+        self.append("],\"next_cursor\":");
         match next_cursor {
             // Cursors are base64url: nothing to escape.
             Some(cursor) => {
-                self.text.push('"');
-                self.text.push_str(&cursor);
-                self.text.push('"');
+                self.append("\"");
+                self.append(&cursor);
+                self.append("\"");
             }
-            None => self.text.push_str("null"),
+            None => self.append("null"),
         }
-        self.text.push_str(more);
-        self.text.push('}');
-        let length = self.text.len();
-        let held = Held { text: self.text, _share: self.share };
+        self.append(more);
+        self.append("}");
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (header::CONTENT_LENGTH, HeaderValue::from(length)),
+            (header::CONTENT_LENGTH, HeaderValue::from(self.length)),
         ];
-        let body = if length <= PIECE_BYTES { Body::from(Bytes::from_owner(held)) } else { in_pieces(held) };
+        let mut pieces = self.pieces;
+        let body = match pieces.as_mut_slice() {
+            [one] => Body::from(std::mem::take(one)),
+            _ => in_pieces(pieces, self.share),
+        };
         (headers, body).into_response()
-    }
-}
-
-/// Text that holds its share of the budget until it is sent.
-struct Held {
-    text: String,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
     }
 }
 
 /// A body in pieces. A client that takes none for a while loses the rest: the memory of a page is not held for
 /// as long as a client likes, which over HTTP/2 no limit on the connection would see to.
-fn in_pieces(held: Held) -> Body {
+fn in_pieces(pieces: Vec<String>, share: Share) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        for piece in held.text.as_bytes().chunks(PIECE_BYTES) {
-            let sent = sender.send(Bytes::copy_from_slice(piece));
+        let _share = share;
+        for piece in pieces {
+            let sent = sender.send(Bytes::from(piece));
             if !matches!(tokio::time::timeout(STALLED_MAX, sent).await, Ok(Ok(()))) {
                 return;
             }

@@ -108,6 +108,11 @@ impl Problem {
         .hint("spl serve --logs says why; spl serve --restart tries again")
     }
 
+    pub(crate) fn ambiguous_credential() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "AUTH_INVALID", "the request carries more than one credential")
+            .hint("send one of Authorization: Bearer and x-api-key, on one line")
+    }
+
     /// As [`Self::log_failed`], for those who ask whether to send work here.
     pub(crate) fn not_ready() -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, ..Self::log_failed() }

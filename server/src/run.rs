@@ -17,6 +17,7 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
+    access::has_loopback_host,
     app::{App, Instance, Mode},
     boot::{BootError, Booted, boot},
     budget::Budget,
@@ -137,7 +138,10 @@ fn check_origin(url: &str) -> Result<String, ServeError> {
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(refused());
     }
-    Ok(format!("{scheme}://{}", authority.as_str().to_ascii_lowercase()))
+    // As browsers write origins: lower case, without the scheme's own port.
+    let own_port = if scheme == "https" { ":443" } else { ":80" };
+    let authority = authority.as_str().to_ascii_lowercase();
+    Ok(format!("{scheme}://{}", authority.strip_suffix(own_port).unwrap_or(&authority)))
 }
 
 /// 127.0.0.1 always, and what was asked for besides; an unspecified address takes it in.
@@ -279,11 +283,7 @@ fn local_proof() -> Result<Zeroizing<String>, ServeError> {
 fn warn_at_start(app: &Instance, public_url: Option<&str>) {
     if app.mode == Mode::InsecureLocalhost {
         tracing::warn!("--insecure-localhost: every process on this machine may read and write records");
-        let host = public_url.and_then(|u| u.parse::<axum::http::Uri>().ok()?.host().map(str::to_owned));
-        let loopback = host.is_none_or(|h| {
-            h == "localhost" || h.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        });
-        if !loopback {
+        if public_url.is_some() && !has_loopback_host(&app.public_url) {
             tracing::warn!(
                 "the public URL is not a loopback one: a proxy in front would expose every record"
             );

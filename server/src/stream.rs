@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -149,6 +149,16 @@ pub(crate) fn channel_body(receiver: mpsc::Receiver<Bytes>) -> Body {
     Body::from_stream(ReceiverStream::new(receiver).map(Ok::<_, Infallible>))
 }
 
+/// A body of what arrives in a channel that breaks off, rather than ends, unless `complete` was set: whoever
+/// reads it must be able to tell the whole from a part.
+pub(crate) fn whole_body(receiver: mpsc::Receiver<Bytes>, complete: Arc<AtomicBool>) -> Body {
+    let broken = std::iter::from_fn(move || {
+        let cut_short = !complete.swap(true, Ordering::AcqRel);
+        cut_short.then(|| Err(std::io::Error::other("the answer could not be finished")))
+    });
+    Body::from_stream(ReceiverStream::new(receiver).map(Ok).chain(tokio_stream::iter(broken)))
+}
+
 /// A body made piece by piece on threads that may block; a piece is made when the client has taken the one
 /// before.
 pub(crate) fn pump(
@@ -156,7 +166,8 @@ pub(crate) fn pump(
     mut next: impl FnMut() -> Result<Option<Bytes>, StoreError> + Send + 'static,
 ) -> Body {
     let (sender, receiver) = mpsc::channel(1);
-    let app = app.clone();
+    let complete = Arc::new(AtomicBool::new(false));
+    let (app, done) = (app.clone(), complete.clone());
     tokio::spawn(async move {
         loop {
             let Ok((result, again)) = tokio::task::spawn_blocking(move || (next(), next)).await else {
@@ -169,7 +180,10 @@ pub(crate) fn pump(
                         return;
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => {
+                    done.store(true, Ordering::Release);
+                    return;
+                }
                 Err(error) => {
                     tracing::error!(cause = %chain_of_causes(&error), "an answer could not be finished");
                     return;
@@ -177,7 +191,7 @@ pub(crate) fn pump(
             }
         }
     });
-    channel_body(receiver)
+    whole_body(receiver, complete)
 }
 
 /// Bytes that hold their share of the memory for answers until they are sent.

@@ -1,5 +1,7 @@
 //! `spl backup` and `spl restore`.
 
+mod check;
+
 use std::{
     fs::File,
     io::{BufReader, BufWriter, Write as _},
@@ -11,10 +13,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    commands::{Outcome, export::PartialFile},
+    commands::Outcome,
     context::{Context, Source},
     error::Failure,
     offline, output,
+    partial::PartialFile,
     progress::Progress,
     text,
 };
@@ -46,8 +49,7 @@ Examples:
   spl serve --daemon
 
 The home must be stopped, and be the one that the backup was made of, or at least have its keys. The log that it
-had is kept beside the restored one. The first start afterwards revokes every token and open invite of the restored log,
-so that nothing comes back to life that was revoked after the backup was made.")]
+had is kept beside the restored one.")]
 pub(crate) struct RestoreArgs {
     /// The backup
     file: PathBuf,
@@ -73,7 +75,7 @@ pub(crate) fn run(ctx: &Context, args: &BackupArgs) -> Outcome {
             let client = ctx.client()?;
             let mut stream = client.post(&["v1", "backup"]).stream()?;
             let mut written = 0;
-            while let Some(bytes) = stream.next(SILENCE_LIMIT)? {
+            while let Some(bytes) = stream.next(SILENCE_LIMIT).map_err(Failure::while_copying)? {
                 to.write_all(&bytes).map_err(failed)?;
                 written += bytes.len() as u64;
                 progress.at(written, 0);
@@ -81,6 +83,10 @@ pub(crate) fn run(ctx: &Context, args: &BackupArgs) -> Outcome {
         }
     }
     to.flush().map_err(failed)?;
+    drop(to);
+    check::whole(part.handle()?).map_err(|why| {
+        Failure::refused(format!("the backup is not whole: {why}")).hint("nothing was kept; try again")
+    })?;
     progress.finish();
     let bytes = part.publish()?;
     if ctx.out.is_human() {

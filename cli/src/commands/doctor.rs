@@ -163,10 +163,15 @@ fn config(ctx: &Context) -> Check {
     const NAME: &str = "configuration";
     let path = ctx.home.path("config.toml");
     match ctx.config() {
-        Err(failure) => Check::fail(NAME, failure.message(), format!("edit {}", path.display())),
+        Err(failure) => Check::fail(NAME, failure.message(), fix(&failure, "look at the file")),
         Ok(_) if path.exists() => Check::pass(NAME, format!("{} is valid", path.display())),
         Ok(_) => Check::pass(NAME, "no config.toml: defaults are used"),
     }
+}
+
+/// What a failure says to do, or else this.
+fn fix(failure: &Failure, otherwise: &str) -> String {
+    failure.first_hint().unwrap_or(otherwise).to_owned()
 }
 
 /// The lock, the recorded process and the recorded address agree.
@@ -262,7 +267,9 @@ fn instance(ctx: &Context) -> Vec<Check> {
     const NAME: &str = "instance";
     let base = match ctx.server_url() {
         Ok(base) => base,
-        Err(failure) => return vec![Check::fail(NAME, failure.message(), "correct the address")],
+        Err(failure) => {
+            return vec![Check::fail(NAME, failure.message(), fix(&failure, "correct the address"))];
+        }
     };
     let at = base.origin().ascii_serialization();
     let health = Client::new(base, Credential::default())
@@ -291,7 +298,7 @@ fn instance(ctx: &Context) -> Vec<Check> {
             "fine for trying things out; never put a proxy or a tunnel in front of it",
         ),
     });
-    checks.push(match ctx.home.instance() {
+    checks.push(match ctx.home.instance().ok().flatten() {
         Some(own) if own.instance_did != health.instance_did && ctx.home.is_held() => Check::fail(
             "identity",
             format!("{at} is another instance than the one of this home"),

@@ -9,6 +9,7 @@ use crate::{
     context::{self, Context},
     entropy,
     error::Failure,
+    kinds::Departures,
     lookup, output, text,
     view::Record,
 };
@@ -82,6 +83,7 @@ pub(crate) fn run(ctx: &Context, act: Act, args: EmitArgs) -> Outcome {
     });
     let request = client.post(&["v1", "records"]).header("x-syncropel-actor", args.actor.named());
     let answer = request.json(&envelope).send()?;
+    Departures::warn_of(&envelope);
     if !ctx.out.is_human() {
         ctx.out.answer(&answer.body)?;
         return Ok(0);

@@ -1,22 +1,22 @@
 //! `spl export`.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::Args;
 use flate2::{Compression, write::GzEncoder};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     commands::Outcome,
     context::{Context, Source},
     error::Failure,
     offline, output,
+    partial::PartialFile,
     progress::Progress,
     text,
 };
@@ -92,19 +92,34 @@ fn write_records(ctx: &Context, args: &ExportArgs, to: &mut Counted) -> Result<(
                 None => exported?,
             }
         }
-        Source::Instance => {
-            let client = ctx.client()?;
-            let mut stream = client
-                .get(&["v1", "export"])
-                .query("since_sequence", (args.since_sequence > 0).then_some(args.since_sequence))
-                .query("reserved", args.reserved.then_some(true))
-                .stream()?;
-            while let Some(bytes) = stream.next(SILENCE_LIMIT)? {
-                to.write_all(&bytes).map_err(failed)?;
-            }
-        }
+        Source::Instance => copy_records(ctx, args, to)?,
     }
     to.flush().map_err(failed)
+}
+
+/// Copies what an instance exports, and sees to it that nothing is missing at the end.
+fn copy_records(ctx: &Context, args: &ExportArgs, to: &mut Counted) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    // With reserved records there is one for each position in the log.
+    let expected = match args.reserved {
+        true => client.get(&["v1", "log", "head"]).send()?.json()?.get("sequence").and_then(Value::as_u64),
+        false => None,
+    };
+    let mut stream = client
+        .get(&["v1", "export"])
+        .query("since_sequence", (args.since_sequence > 0).then_some(args.since_sequence))
+        .query("reserved", args.reserved.then_some(true))
+        .stream()?;
+    let mut last = b'\n';
+    while let Some(bytes) = stream.next(SILENCE_LIMIT).map_err(Failure::while_copying)? {
+        last = bytes.last().copied().unwrap_or(last);
+        to.write_all(&bytes)?;
+    }
+    let expected = expected.unwrap_or(0).saturating_sub(args.since_sequence);
+    if last != b'\n' || to.records < expected {
+        return Err(Failure::refused("the export ends too early: records are missing").hint("try again"));
+    }
+    Ok(())
 }
 
 /// A destination that can be completed.
@@ -180,56 +195,5 @@ impl Write for Counted {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
-    }
-}
-
-/// A file that appears under its name only when it is complete, and is gone where it never is.
-pub(crate) struct PartialFile {
-    file: File,
-    part: PathBuf,
-    path: PathBuf,
-    published: bool,
-}
-
-impl PartialFile {
-    /// Creates `<path>.part`, for its owner only.
-    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".part");
-        let part = PathBuf::from(name);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&part)
-            .map_err(|e| Failure::file("create", &part, &e))?;
-        Ok(Self { file, part, path: path.to_owned(), published: false })
-    }
-
-    /// A handle to write with.
-    pub(crate) fn handle(&self) -> Result<File, Failure> {
-        self.file.try_clone().map_err(|e| Failure::file("write", &self.part, &e))
-    }
-
-    /// Gives the file its name; says how large it is.
-    pub(crate) fn publish(mut self) -> Result<u64, Failure> {
-        let done = self
-            .file
-            .sync_all()
-            .and_then(|()| fs::rename(&self.part, &self.path))
-            .and_then(|()| self.file.metadata());
-        let size = done.map_err(|e| Failure::file("write", &self.path, &e))?.len();
-        self.published = true;
-        Ok(size)
-    }
-}
-
-impl Drop for PartialFile {
-    fn drop(&mut self) {
-        if !self.published {
-            // Where even this fails, the name still says that the file is not complete.
-            let _ = fs::remove_file(&self.part);
-        }
     }
 }

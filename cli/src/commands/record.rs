@@ -9,6 +9,7 @@ use crate::{
     commands::{Outcome, emit},
     context::{self, Context},
     error::Failure,
+    kinds::Departures,
     lookup, output, text,
     view::{self, Page, Record},
 };
@@ -186,7 +187,10 @@ fn post(ctx: &Context, args: PostArgs) -> Outcome {
         None => envelope(ctx, &client, &args)?.to_string(),
     };
     let request = client.post(&["v1", "records"]).header("x-syncropel-actor", args.actor.named());
+    // The instance reads it as text; what is no JSON here is none there.
+    let sent: Value = serde_json::from_str(&body).unwrap_or_default();
     let answer = request.json_text(body).send()?;
+    Departures::warn_of(&sent);
     if !ctx.out.is_human() {
         ctx.out.answer(&answer.body)?;
         return Ok(0);

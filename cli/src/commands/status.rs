@@ -59,7 +59,7 @@ pub(crate) fn run(ctx: &Context) -> Outcome {
     out.line(format_args!("{mark} Status: {}", palette.bold(text::safe(&health.status))))?;
     out.field("address", palette.cyan(at))?;
     // The process is known only where the home's own instance answers.
-    let own = ctx.home.instance().filter(|own| own.instance_did == health.instance_did);
+    let own = ctx.home.instance()?.filter(|own| own.instance_did == health.instance_did);
     if let Some(process) = own.and_then(|_| ctx.home.running()) {
         out.field("pid", process.pid)?;
     }

@@ -16,4 +16,5 @@ mod streams;
 mod support;
 mod tasks;
 mod threads;
+mod trust;
 mod usage;

@@ -13,6 +13,7 @@ use spl_kernel::{canonical::canonical, json::Json};
 
 use super::{answer, blocking};
 use crate::{
+    access::has_loopback_host,
     app::{App, Instance, Mode},
     boot::CLOCK_BEHIND_WARN_MS,
     disk, env,
@@ -120,8 +121,9 @@ pub(super) async fn report(State(app): State<App>, uri: Uri) -> Response {
 /// `GET /metrics`
 pub(super) async fn metrics(State(app): State<App>, uri: Uri, headers: axum::http::HeaderMap) -> Response {
     let result = Params::new(&uri).finish().and_then(|()| {
-        // Open to a local request, which the gate has seen to; never to a page.
-        if headers.contains_key(header::ORIGIN) {
+        // Open to a local request, which the gate has seen to, while nobody else is meant to reach this
+        // instance; never to a page.
+        if headers.contains_key(header::ORIGIN) || !has_loopback_host(&app.public_url) {
             return Err(Problem::auth_required());
         }
         app.metrics.records.set(app.log.head().sequence);

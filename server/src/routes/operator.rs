@@ -1,9 +1,15 @@
 //! The operator's routes: verification and backup.
 
-use std::{io, sync::PoisonError, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
-    body::Body,
     extract::{Request, State},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -20,7 +26,7 @@ use crate::{
     offline::verify_log,
     page::Params,
     problem::Problem,
-    stream::{channel_body, sse_response},
+    stream::{channel_body, sse_response, whole_body},
     wire,
 };
 
@@ -120,20 +126,23 @@ fn start_backup(app: App, request: Request) -> Result<Response, Problem> {
     Params::new(&parts.uri).finish()?;
     let permit = app.backing_up.clone().try_acquire_owned().map_err(|_| Problem::busy())?;
     let (sender, receiver) = mpsc::channel(2);
+    let complete = Arc::new(AtomicBool::new(false));
+    let done = complete.clone();
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let mut out = ChunkWriter { sender, runtime, chunk: Vec::new() };
         let written =
             app.log.reader().map_err(Into::into).and_then(|r| backup::write(&r, &mut out, &mut |_, _| {}));
-        if let Err(error) = written {
-            // The client sees an end without a trailer, which no restore accepts.
-            tracing::warn!(cause = %chain_of_causes(&error), "a backup was not finished");
+        match written {
+            Ok(_) => done.store(true, Ordering::Release),
+            // The client sees its answer break off, before a trailer without which no restore accepts it.
+            Err(error) => tracing::warn!(cause = %chain_of_causes(&error), "a backup was not finished"),
         }
     });
     let headers = [
         (header::CONTENT_TYPE, "application/vnd.spl.backup"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"spl.backup\""),
     ];
-    Ok((StatusCode::OK, headers, Body::new(channel_body(receiver))).into_response())
+    Ok((StatusCode::OK, headers, whole_body(receiver, complete)).into_response())
 }

@@ -25,7 +25,7 @@ use crate::{
 
 /// Most rows that are sorted, and most bytes of their keys.
 const SORT_ROWS_MAX: usize = 10_000;
-const SORT_BYTES_MAX: usize = 16 * 1024 * 1024;
+const SORT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// `POST /v1/records/query`
 pub(super) async fn run(State(app): State<App>, request: Request) -> Response {
@@ -170,10 +170,7 @@ impl Run<'_> {
                 }
             }
         }
-        keys.sort_by(|a, b| {
-            let order = order(a.0.as_ref(), b.0.as_ref());
-            if sort.descending { order.reverse() } else { order }
-        });
+        keys.sort_by(|a, b| order(a.0.as_ref(), b.0.as_ref(), sort.descending));
         self.sorted_page(&keys, as_of, skip, hash, index)
     }
 
@@ -225,13 +222,14 @@ impl Run<'_> {
     }
 }
 
-/// Numbers before strings, records without a sortable value last.
-fn order(a: Option<&Json>, b: Option<&Json>) -> Ordering {
+/// Numbers before strings, or after them in descending order; records without a sortable value last in either.
+fn order(a: Option<&Json>, b: Option<&Json>, descending: bool) -> Ordering {
     match (a, b) {
-        (Some(a), Some(b)) => compare(a, b).unwrap_or_else(|| {
+        (Some(a), Some(b)) => {
             let rank = |v: &Json| matches!(v, Json::String(_));
-            rank(a).cmp(&rank(b))
-        }),
+            let order = compare(a, b).unwrap_or_else(|| rank(a).cmp(&rank(b)));
+            if descending { order.reverse() } else { order }
+        }
         (Some(_), None) => Ordering::Less,
         (None, Some(_)) => Ordering::Greater,
         (None, None) => Ordering::Equal,

@@ -11,9 +11,14 @@ use spl_kernel::{
 };
 use spl_projections::reserved::Viewer;
 
-use super::{answer, records::SCAN_ROWS_MAX, scanning};
+use super::{
+    answer,
+    records::{SCAN_ROWS_MAX, SCAN_SECONDS_MAX},
+    scanning,
+};
 use crate::{
     app::{App, Instance},
+    env,
     page::{Page, Params, QueryHash},
     problem::Problem,
     wire,
@@ -42,7 +47,7 @@ fn list_tasks(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
     let hash = QueryHash::of(&["tasks", status.as_deref().unwrap_or("")]);
     let mut after = cursor.map(|c| hash.position(&c)).transpose()?.unwrap_or(0);
     let mut page = Page::new(&app.answer_budget, limit)?;
-    let mut looked = 0;
+    let (started, mut looked) = (env::monotonic(), 0);
     loop {
         let found = app.log.index().tasks(after, CHUNK)?;
         if found.is_empty() {
@@ -51,7 +56,8 @@ fn list_tasks(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
         // Opened after the index was read, so that it holds all that was found.
         let reader = app.log.reader()?;
         for summary in &found {
-            if looked >= SCAN_ROWS_MAX {
+            let too_long = env::monotonic().duration_since(started).as_secs() >= SCAN_SECONDS_MAX;
+            if looked >= SCAN_ROWS_MAX || too_long {
                 return Ok(page.finish(Some(hash.cursor(after)), ""));
             }
             let wanted = status.as_ref().is_none_or(|s| s == wire::task_status(summary));

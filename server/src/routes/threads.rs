@@ -32,7 +32,7 @@ use crate::{
     writer::{Command, NotWritten, Written},
 };
 
-/// Participants that one answer lists.
+/// Participants that one state lists; `participants_total` tells when there are more.
 const PARTICIPANTS_MAX: usize = 10_000;
 
 type PathText = Result<Path<String>, PathRejection>;
@@ -107,6 +107,7 @@ pub(super) async fn state(State(app): State<App>, path: PathText, uri: Uri) -> R
                 "actor_clocks": clocks,
                 "record_count": summary.record_count,
                 "participants": parts.iter().map(|p| p.actor.as_str()).collect::<Vec<_>>(),
+                "participants_total": summary.participants,
             }),
         ))
     };
@@ -117,11 +118,22 @@ pub(super) async fn state(State(app): State<App>, path: PathText, uri: Uri) -> R
 pub(super) async fn participants(State(app): State<App>, path: PathText, uri: Uri) -> Response {
     let scanned = app.clone();
     let read = move || {
-        Params::new(&uri).finish()?;
+        let mut params = Params::new(&uri);
+        let (limit, cursor) = (params.limit()?, params.one("cursor")?);
+        params.finish()?;
         let summary = summary(&scanned, &path_text(path)?)?;
-        let mut page = Page::new(&scanned.answer_budget, usize::MAX)?;
-        for part in scanned.log.index().participants(&summary.thread, PARTICIPANTS_MAX)? {
-            page.push(&wire::participant(&part).to_string())?;
+        let hash = QueryHash::of(&["participants", &summary.thread]);
+        let mut after = cursor.map(|c| hash.position(&c)).transpose()?.unwrap_or(0);
+        let mut page = Page::new(&scanned.answer_budget, limit)?;
+        let parts = scanned.log.index().participants(&summary.thread, usize::MAX)?;
+        // By first record, which is what a cursor names.
+        let first = parts.partition_point(|p| p.first_sequence <= after);
+        for part in &parts[first..] {
+            if !page.has_room() {
+                return Ok(page.finish(Some(hash.cursor(after)), ""));
+            }
+            page.push(&wire::participant(part).to_string())?;
+            after = part.first_sequence;
         }
         Ok(page.finish(None, ""))
     };

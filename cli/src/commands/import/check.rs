@@ -33,6 +33,8 @@ pub(super) struct Checked {
     pub(super) envelope: String,
     /// The id it has.
     pub(super) id: RecordId,
+    /// The kind of its body.
+    pub(super) kind: Option<String>,
 }
 
 /// Checks lines; remembers the clocks that were taken, so that two lines of a file cannot claim the same one.
@@ -82,7 +84,8 @@ impl Checker {
             }
             Entry::Occupied(_) => {}
         }
-        Ok(Verdict::Good(Checked { envelope: envelope(&draft, clock), id }))
+        let envelope = envelope(&draft, clock);
+        Ok(Verdict::Good(Checked { envelope, id, kind: draft.facts.kind }))
     }
 }
 

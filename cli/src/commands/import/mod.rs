@@ -14,7 +14,9 @@ use self::{
     post::Poster,
     source::{Line, Source},
 };
-use crate::{commands::Outcome, context::Context, error::Failure, output, progress::Progress, text};
+use crate::{
+    commands::Outcome, context::Context, error::Failure, kinds::Departures, output, progress::Progress, text,
+};
 
 /// How many bad lines are shown; the rest are counted.
 const SHOWN_MAX: usize = 10;
@@ -71,6 +73,7 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> Outcome {
     summary.imported = posted.imported;
     summary.already_stored = posted.already_stored;
     summary.invalid += posted.refused;
+    checked.departures.warn_with_count();
     report(ctx, &summary)?;
     Ok(0)
 }
@@ -81,6 +84,7 @@ struct Checked {
     good: u64,
     reserved: u64,
     invalid: u64,
+    departures: Departures,
 }
 
 fn check_all(source: &Source, skip_invalid: bool) -> Result<Checked, Failure> {
@@ -91,7 +95,10 @@ fn check_all(source: &Source, skip_invalid: bool) -> Result<Checked, Failure> {
         let Line { number, text } = line?;
         let verdict = text.map_or_else(Verdict::Bad, |text| checker.check(&text));
         match verdict {
-            Verdict::Good(_) => checked.good += 1,
+            Verdict::Good(record) => {
+                checked.good += 1;
+                record.kind.iter().for_each(|kind| checked.departures.count(kind));
+            }
             Verdict::Reserved => checked.reserved += 1,
             Verdict::Blank => {}
             Verdict::Bad(why) => {

@@ -120,7 +120,7 @@ fn wait_until_ready(
         if let Some(status) = ended {
             return Err(start_failed(&format!("the instance did not start ({status})"), out_path, out_start));
         }
-        let instance = ctx.home.instance().filter(|instance| instance.pid == pid);
+        let instance = ctx.home.instance()?.filter(|instance| instance.pid == pid);
         Ok(instance.filter(|instance| is_ready(&instance.url)))
     })?;
     bar.finish();

@@ -68,8 +68,9 @@ impl Log {
 
     /// The lines that have come since.
     fn fresh(&mut self, path: &Path) -> std::io::Result<Vec<String>> {
-        let mut lines = self.lines()?;
+        // Asked first: once it is rotated, nothing more is written to the old file.
         let rotated = std::fs::metadata(path).is_ok_and(|m| m.ino() != self.inode);
+        let mut lines = self.lines()?;
         if rotated {
             *self = Self::open(path)?;
             lines.extend(self.lines()?);

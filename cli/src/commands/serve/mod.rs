@@ -211,7 +211,7 @@ impl OnceArgs {
 
 /// Says whether an instance runs in this home: exit code 3 where none does.
 fn show_status(ctx: &Context) -> Outcome {
-    let running = ctx.home.running().zip(ctx.home.instance());
+    let running = ctx.home.running().zip(ctx.home.instance()?);
     let Some((process, instance)) = running else {
         if ctx.out.is_human() {
             ctx.out.line(format_args!("{} Status: not running", ctx.out.palette().dim("○")))?;
@@ -271,7 +271,8 @@ fn own_client(url: &str) -> Result<Client, Failure> {
 
 /// The failure to start where something runs already.
 fn already_running(ctx: &Context) -> Failure {
-    let at = ctx.home.instance().map(|instance| format!(" at {}", instance.url)).unwrap_or_default();
+    let recorded = ctx.home.instance().ok().flatten();
+    let at = recorded.map(|instance| format!(" at {}", instance.url)).unwrap_or_default();
     Failure::refused(format!("an instance of this home runs already{at}"))
         .hint("see `spl serve --status`; `spl serve --restart` starts it anew")
 }

@@ -10,7 +10,7 @@ use super::{
     server::{Server, record},
 };
 
-const ROUNDS: u64 = 5_000;
+const ROUNDS: u64 = 12_000;
 const WORKERS: u64 = 4;
 
 fn seeds() -> Vec<Ask> {

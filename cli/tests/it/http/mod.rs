@@ -9,6 +9,7 @@ mod bodies;
 mod bootstrap;
 mod bounds;
 mod clocks;
+mod discovery;
 mod fuzz;
 mod headers;
 mod hosts;

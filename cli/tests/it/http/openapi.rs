@@ -41,7 +41,7 @@ fn operations_have_names_of_their_own() {
         let name = operation.value["operationId"].as_str().unwrap_or_default().to_owned();
         let parts: Vec<&str> = name.split('.').collect();
         let word = |p: &&str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        assert!(parts.len() == 2 && parts.iter().all(|p| word(p)), "{name:?}");
+        assert!(parts.len() == 2 && parts.iter().all(word), "{name:?}");
         assert!(names.insert(name.clone()), "{name} twice");
         assert!(operation.value["summary"].is_string(), "{name}");
         let in_path = operation.parameters().iter().filter(|(_, place)| place == "path").count();

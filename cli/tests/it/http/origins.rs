@@ -102,6 +102,8 @@ fn two_origins_are_not_an_own_one() {
             let ask = ask.header("origin", first).header("origin", second);
             server.refuses(&ask, 403, "ORIGIN_FORBIDDEN");
         }
+        let preflight = preflight("/v1/records", first).header("origin", second);
+        server.refuses(&preflight, 403, "ORIGIN_FORBIDDEN");
     }
 }
 

@@ -170,7 +170,7 @@ fn random_filters_find_what_a_naive_reader_finds() {
     let records = server.exported(false);
     let mut filters = Filters { random: Random::new(7), records: &records };
     let mut found = 0;
-    for _ in 0..400 {
+    for _ in 0..250 {
         let filter = filters.filter(3);
         let expected: Vec<&Value> =
             records.iter().filter(|r| matches(&filter, r)).map(|r| &r["id"]).collect();
@@ -180,12 +180,12 @@ fn random_filters_find_what_a_naive_reader_finds() {
         assert_eq!(ids, expected, "{filter}");
         found += usize::from(!ids.is_empty() && ids.len() < records.len());
         let sort = PATHS[filters.random.index(PATHS.len())];
-        if sort != "body.depends" {
+        if sort != "body.depends" && filters.random.one_in(3) {
             let direction = if filters.random.one_in(2) { 1 } else { -1 };
             check_sorted(&server, &filter, sort, direction, &expected);
         }
     }
-    assert!(found > 120, "only {found} filters tell records apart");
+    assert!(found > 80, "only {found} filters tell records apart");
 }
 
 /// The same rows, in the order of a key, page after page.

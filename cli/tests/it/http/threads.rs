@@ -17,7 +17,7 @@ fn status(server: &Server) -> String {
     let state = server.get("/v1/threads/t/state").is(200).json();
     let list = server.get("/v1/threads").rows();
     assert_eq!(row["status"], state["status"]);
-    assert_eq!(list, [row.clone()]);
+    assert_eq!(list, std::slice::from_ref(&row));
     row["status"].as_str().expect("a status").to_owned()
 }
 
@@ -108,6 +108,7 @@ fn shapes_of_a_thread() {
         json!({
             "object": "thread_state", "thread": "t", "status": "active", "last_clock": 41,
             "actor_clocks": { (actors[0]): 7, (actors[1]): 41 }, "record_count": 6, "participants": actors,
+            "participants_total": 2,
         })
     );
     let participants = server.get("/v1/threads/t/participants").is(200).rows();
@@ -121,6 +122,11 @@ fn shapes_of_a_thread() {
         participants,
         [participant(actors[0], 2, 0, 7, &last_of_alice), participant(actors[1], 4, 0, 41, &last)]
     );
+    let page = server.get("/v1/threads/t/participants?limit=1").is(200).json();
+    assert_eq!(page["data"], json!([participants[0]]));
+    let cursor = page["next_cursor"].as_str().expect("there is more");
+    let rest = server.get(&format!("/v1/threads/t/participants?limit=1&cursor={cursor}")).is(200).json();
+    assert_eq!((&rest["data"], &rest["next_cursor"]), (&json!([participants[1]]), &Value::Null));
     let records = server.get("/v1/threads/t/records?since=7").is(200).rows();
     assert_eq!(records, [last, last_of_alice]);
     assert_eq!(server.get("/v1/threads/t/records?limit=1").rows(), [first]);
