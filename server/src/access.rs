@@ -214,9 +214,9 @@ pub(crate) fn require_operator(app: &Instance, parts: &Parts) -> Result<(), Prob
     }
 }
 
-/// Refuses a request with more than one credential: which of them is meant cannot be told. On routes that are
-/// freed from credentials a single one that names nobody is ignored.
-pub(crate) async fn one_credential(request: Request, next: Next) -> Response {
+/// Refuses a request with more than one credential, or actor: which of them is meant cannot be told. On routes
+/// that are freed from credentials a single one that names nobody is ignored.
+pub(crate) async fn one_caller(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let bearers: Vec<_> = headers.get_all(header::AUTHORIZATION).iter().map(bearer).collect();
     let keys: Vec<_> = headers.get_all(API_KEY).iter().map(|v| Some(v.as_bytes())).collect();
@@ -225,7 +225,13 @@ pub(crate) async fn one_credential(request: Request, next: Next) -> Response {
         ([bearer], [key]) => bearer == key,
         _ => false,
     };
-    if agree { next.run(request).await } else { Problem::ambiguous_credential().into_response() }
+    if !agree {
+        return Problem::ambiguous_credential().into_response();
+    }
+    match claimed_actor(headers) {
+        Ok(_) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// The token of an `Authorization: Bearer` line.

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use serde_json::json;
 use spl_kernel::{commit::Head, log::verify::chain_of_causes};
 use tokio::{
@@ -217,10 +218,15 @@ async fn serve(
         metrics: Metrics::new(),
     });
     warn_at_start(&app, public_url.as_deref());
+    // Who reads the run files may signal at once: the first look makes sure that signals are caught from here on.
+    let mut stop_when = Box::pin(stop_when);
+    let stops_already = (&mut stop_when).now_or_never().is_some();
     write_run_files(&app, &local_url)?;
     tracing::info!(url = local_url, instance = app.did, records = app.log.head().sequence, "ready");
     let stopper = tokio::spawn(async move {
-        stop_when.await;
+        if !stops_already {
+            stop_when.await;
+        }
         tracing::info!("stopping; a second signal ends at once");
         stop.send_replace(true);
     });

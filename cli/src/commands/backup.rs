@@ -48,8 +48,8 @@ Examples:
   spl restore before-upgrade.splbak
   spl serve --daemon
 
-The home must be stopped, and be the one that the backup was made of, or at least have its keys. The log that it
-had is kept beside the restored one.")]
+The home must be stopped, and be the one that the backup was made of, or at least have its keys.
+The log that it had is kept beside the restored one.")]
 pub(crate) struct RestoreArgs {
     /// The backup
     file: PathBuf,

@@ -2,7 +2,9 @@
 
 use std::{fs, io::Write as _};
 
-use crate::support::{Instance, Store, record_lines};
+use serde_json::{Value, json};
+
+use crate::support::{Fake, Instance, Sandbox, Store, chunked_answer, json_answer, record_lines};
 
 #[test]
 fn an_import_is_stored_once() {
@@ -186,4 +188,99 @@ fn what_is_no_backup_is_refused_and_changes_nothing() {
     let file = instance.sandbox.file("no.splbak", "this is no backup");
     instance.spl(&["restore", &file]).exits(1);
     assert_eq!(instance.spl(&["export"]).ok().stdout, then);
+}
+
+/// Runs a command that writes a file, against something that answers so; nothing of the file may be left.
+fn breaks_off(command: &[&str], answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
+    let (sandbox, fake) = (Sandbox::new(), Fake::local(answer));
+    let url = fake.url();
+    let ran = sandbox.spl(&[&["--server", &url][..], command].concat()).exits(1);
+    let left: Vec<_> = fs::read_dir(sandbox.dir()).expect("a directory").flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
+    ran.stderr
+}
+
+/// A backup of an empty log.
+fn empty_backup() -> Vec<u8> {
+    [&b"spl-backup-v1\n"[..], &[0; 4 + 8 + 32]].concat()
+}
+
+#[test]
+fn a_backup_without_its_end_is_a_failure() {
+    for length in [0, 10, 18, empty_backup().len() - 1] {
+        let cut = empty_backup()[..length].to_vec();
+        let said = breaks_off(&["backup", "copy"], move |_| chunked_answer(&cut, true));
+        assert!(said.contains("the backup is not whole: it ends too early"), "{length}: {said}");
+    }
+    let said = breaks_off(&["backup", "copy"], |_| chunked_answer(&empty_backup(), false));
+    assert!(said.contains("the stream broke off"), "{said}");
+    let (sandbox, fake) = (Sandbox::new(), Fake::local(|_| chunked_answer(&empty_backup(), true)));
+    sandbox.spl(&["--server", &fake.url(), "backup", "copy"]).ok();
+    assert_eq!(fs::read(sandbox.dir().join("copy")).expect("the backup"), empty_backup());
+}
+
+#[test]
+fn a_backup_that_was_damaged_on_its_way_is_a_failure() {
+    let mut instance = Instance::start(Store::Disk);
+    instance.sample_thread();
+    let path = instance.sandbox.dir().join("copy");
+    instance.spl(&["backup", "copy"]).ok();
+    instance.stop();
+    let whole = fs::read(&path).expect("the backup");
+    for at in [0, 40, whole.len() - 33, whole.len() - 1] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        let said = breaks_off(&["backup", "copy"], move |_| chunked_answer(&damaged, true));
+        assert!(said.contains("the backup is not whole"), "{at}: {said}");
+    }
+}
+
+#[test]
+fn a_failed_backup_leaves_the_old_one_alone() {
+    let (sandbox, fake) = (Sandbox::new(), Fake::local(|_| chunked_answer(b"spl-backup-v1\n", true)));
+    let old = sandbox.file("copy", "the old one");
+    sandbox.spl(&["--server", &fake.url(), "backup", "copy", "--force"]).exits(1);
+    assert_eq!(fs::read_to_string(old).expect("the old one"), "the old one");
+}
+
+#[test]
+fn an_export_that_breaks_off_is_a_failure() {
+    for command in [&["export", "--out", "all.ndjson"][..], &["export", "--out", "all.zst"], &["export"]] {
+        let said = breaks_off(command, |_| chunked_answer(b"{\"n\":1}\n", false));
+        assert!(said.contains("the stream broke off"), "{said}");
+        let said = breaks_off(command, |_| chunked_answer(b"{\"n\":1}\n{\"n\"", true));
+        assert!(said.contains("ends too early"), "{said}");
+    }
+}
+
+#[test]
+fn an_export_of_everything_reaches_the_head() {
+    let answer = |request: &str| match request.starts_with("get /v1/log/head") {
+        true => json_answer(&json!({ "object": "log_head", "sequence": 3 })),
+        false => chunked_answer(b"{\"n\":1}\n{\"n\":2}\n", true),
+    };
+    let said = breaks_off(&["export", "--reserved", "--out", "all"], answer);
+    assert!(said.contains("ends too early"), "{said}");
+    let (sandbox, fake) = (Sandbox::new(), Fake::local(answer));
+    sandbox.spl(&["--server", &fake.url(), "export", "--reserved", "--since-sequence", "1"]).ok();
+    let instance = Instance::start(Store::Memory);
+    instance.sample_thread();
+    let whole = instance.spl(&["export", "--reserved"]).ok().json_lines();
+    assert_eq!(whole.len(), 4, "the identity, and the three of the thread");
+}
+
+#[test]
+fn an_import_warns_of_kinds_that_no_rule_allows() {
+    let instance = Instance::start(Store::Memory);
+    let lines: String = (0..8)
+        .map(|n| record_lines(&format!("t{n}"), 1).replace("test.sample.item", &format!("Odd{n}")))
+        .collect();
+    let file = instance.sandbox.file("in.ndjson", lines + &record_lines("t", 2));
+    let ran = instance.spl(&["import", &file, "--json"]).ok();
+    let imported: Value = ran.json()["imported"].clone();
+    assert_eq!(imported, 10, "they are stored all the same");
+    assert!(ran.stderr.contains("warning: 8 records of kinds that do not follow"), "{ran:?}");
+    assert_eq!(ran.stderr.matches("warning: kind `Odd").count(), 5, "{ran:?}");
+    let good = instance.sandbox.file("good.ndjson", record_lines("u", 2));
+    assert!(!instance.spl(&["import", &good]).ok().stderr.contains("warning"));
 }

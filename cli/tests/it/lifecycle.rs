@@ -1,8 +1,24 @@
 //! `serve` in the background, `status`, `doctor`.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::process::ExitStatusExt as _,
+    process::{Child, Command, Stdio},
+};
 
-use crate::support::{Instance, Sandbox, Store};
+use crate::support::{Instance, Sandbox, Store, wait_until};
+
+/// A child that is killed when the test ends, however it ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// Starts in the background; the guard stops it whatever becomes of the test.
 struct Daemon(Sandbox);
@@ -120,4 +136,47 @@ fn a_process_that_only_has_the_same_number_is_left_alone() {
     // This very process, but with another start time.
     fs::write(run.join("spl.pid"), format!("{} 1\n", std::process::id())).expect("a file");
     sandbox.spl(&["serve", "--stop"]).ok();
+}
+
+#[test]
+fn a_process_that_does_not_listen_is_killed_in_the_end() {
+    let sandbox = Sandbox::new();
+    let lock = fs::File::create(sandbox.home_file("run/lock", "", 0o600)).expect("a file");
+    lock.lock().expect("a lock");
+    // The lock is that of the open file, and so is held for as long as the child has it.
+    let deaf = Command::new("sh").args(["-c", "trap '' TERM; exec sleep 300"]).stdin(lock).spawn();
+    let mut deaf = Killed(deaf.expect("a shell"));
+    let pid = deaf.0.id();
+    let ticks = wait_until("the child ignores the signal", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, fields) = stat.split_once("(sleep) ")?;
+        fields.split(' ').nth(19).map(str::to_owned)
+    });
+    sandbox.home_file("run/spl.pid", &format!("{pid} {ticks}\n"), 0o600);
+    let ran = sandbox.spl(&["serve", "--stop"]).ok();
+    assert!(ran.stdout.contains(&format!("stopped (pid {pid})")), "{ran:?}");
+    assert_eq!(deaf.0.wait().expect("a child").signal(), Some(9));
+}
+
+#[test]
+fn the_log_is_followed_over_its_rotation() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.home_file("logs/spl.log", "first\n", 0o600);
+    let mut follower = sandbox.command(&["serve", "--logs", "--follow", "-o", "json"]);
+    let mut follower = Killed(follower.stdout(Stdio::piped()).spawn().expect("spl starts"));
+    let mut lines = BufReader::new(follower.0.stdout.take().expect("a pipe")).lines();
+    let mut next = || lines.next().expect("a line").expect("UTF-8");
+    assert_eq!(next(), "first");
+    let rotated = path.with_extension("log.1");
+    for round in 0..3 {
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut log| std::io::Write::write_all(&mut log, format!("old {round}\n").as_bytes()))
+            .expect("the log");
+        fs::rename(&path, &rotated).expect("a file");
+        fs::write(&path, format!("new {round}\n")).expect("a file");
+        assert_eq!(next(), format!("old {round}"));
+        assert_eq!(next(), format!("new {round}"));
+    }
 }

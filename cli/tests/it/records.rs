@@ -1,6 +1,8 @@
 //! `intend`, `do`, `know`, `learn`, `record`.
 
-use crate::support::{Instance, Store};
+use serde_json::{Value, json};
+
+use crate::support::{Fake, Instance, Sandbox, Store, json_answer};
 
 #[test]
 fn an_intent_opens_a_thread_and_prints_its_id_alone() {
@@ -150,6 +152,49 @@ fn what_could_deceive_the_terminal_is_escaped() {
         assert!(!shown.contains(['\u{1b}', '\u{202e}', '\u{200b}']), "{shown:?}");
         assert!(shown.contains("safe\\u{1b}[2J") || shown.contains("safe\\u001b[2J"), "{shown}");
     }
+}
+
+#[test]
+fn the_actor_is_the_first_that_the_token_may_write_as() {
+    let fake = Fake::local(|request| {
+        json_answer(&match request.starts_with("get /v1/identity") {
+            true => json!({ "did": "did:sync:node:x", "caller": { "actor": "did:sync:svc:worker" } }),
+            false => json!({ "object": "record", "id": "x" }),
+        })
+    });
+    let sandbox = Sandbox::new();
+    let args = ["--server", &fake.url(), "--token", "spl_prod_secret", "know", "x", "--thread", "t"];
+    sandbox.spl(&[&args[..], &["--json"]].concat()).ok();
+    let sent = fake.heard().pop().expect("a request");
+    let envelope: Value = serde_json::from_str(sent.lines().last().expect("a body")).expect("JSON");
+    assert_eq!(envelope["actor"], "did:sync:svc:worker");
+}
+
+#[test]
+fn a_kind_that_no_rule_allows_is_stored_with_a_warning() {
+    let instance = Instance::start(Store::Memory);
+    for act in ["intend", "do", "know", "learn"] {
+        let body = |kind: &str| format!("{{\"kind\":\"{kind}\"}}");
+        let ran = instance.spl(&[act, "--thread", "t", "--body", &body("Bad Kind"), "--json"]).ok();
+        assert_eq!(ran.json()["body"]["kind"], "Bad Kind");
+        assert!(
+            ran.stderr.starts_with("warning: kind `Bad Kind`: a kind has two to four segments"),
+            "{ran:?}"
+        );
+        let ran =
+            instance.spl(&[act, "--thread", "t", "--body", &body("music.catalog.track"), "--json"]).ok();
+        assert_eq!(ran.stderr, "");
+    }
+    let ran = instance
+        .spl(&["record", "post", "--thread", "t", "--act", "PUT", "--body", r#"{"kind":"a.b"}"#])
+        .ok();
+    assert!(ran.stderr.contains("warning: kind `a.b`: two segments are for"), "{ran:?}");
+    let batch = lines("u", 4).replacen("test.sample.item", "One", 2).replacen("test.sample.item", "Two", 1);
+    let batch = instance.sandbox.file("batch.json", format!("{{\"records\":[{batch}]}}"));
+    let ran = instance.spl(&["record", "post", "--file", &batch]).ok();
+    assert_eq!(ran.stderr.matches("warning: ").count(), 2, "{ran:?}");
+    let ran = instance.spl(&["learn", "--thread", "t", "--body", r#"{"kind":7}"#]).ok();
+    assert!(ran.stderr.contains("warning: kind `7`: it is no string"), "{ran:?}");
 }
 
 fn lines(thread: &str, count: u64) -> String {

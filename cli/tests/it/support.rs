@@ -2,9 +2,12 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -50,6 +53,16 @@ impl Sandbox {
         let path = self.dir().join(name);
         fs::write(&path, content).expect("a file");
         path.display().to_string()
+    }
+
+    /// Writes a file into the home, with this mode whatever the umask.
+    pub(crate) fn home_file(&self, name: &str, content: &str, mode: u32) -> PathBuf {
+        let path = self.home().join(name);
+        let directory = path.parent().expect("a home");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).expect("a directory");
+        fs::write(&path, content).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        path
     }
 
     /// `spl` with a cleared environment.
@@ -283,4 +296,83 @@ fn first_difference(expected: &str, actual: &str) -> String {
         }
         None => format!("{} lines were expected, {} came", expected.lines().count(), actual.lines().count()),
     }
+}
+
+/// Something that answers HTTP and is no instance; it remembers what it was sent.
+pub(crate) struct Fake {
+    address: SocketAddr,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Fake {
+    /// Listens there. Each request, head and body as one text, is answered with the bytes that `answer` gives
+    /// for it, and the connection closed.
+    pub(crate) fn at(address: &str, answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
+        let listener = TcpListener::bind(address).expect("a free address");
+        let address = listener.local_addr().expect("an address");
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&heard);
+        // Ends with the process of the tests.
+        std::thread::spawn(move || {
+            for mut connection in listener.incoming().flatten() {
+                let Some(request) = read_request(&mut connection) else { continue };
+                let answer = answer(&request);
+                keep.lock().expect("no panic").push(request);
+                // The client may have left already.
+                let _ = connection.write_all(&answer);
+            }
+        });
+        Self { address, heard }
+    }
+
+    /// Listens on any port of 127.0.0.1.
+    pub(crate) fn local(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
+        Self::at("127.0.0.1:0", answer)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it was sent so far.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.heard.lock().expect("no panic").clone()
+    }
+}
+
+/// A request as text: its head in lower case, and its body. `None` where none came.
+fn read_request(connection: &mut TcpStream) -> Option<String> {
+    connection.set_read_timeout(Some(LIMIT)).ok()?;
+    let mut reader = BufReader::new(connection);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let head = head.to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    Some(head + &String::from_utf8(body).ok()?)
+}
+
+/// A whole answer with a JSON body.
+pub(crate) fn json_answer(body: &Value) -> Vec<u8> {
+    let body = body.to_string();
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+        .into_bytes()
+}
+
+/// A chunked answer with this body, ended in order or broken off.
+pub(crate) fn chunked_answer(body: &[u8], whole: bool) -> Vec<u8> {
+    let mut answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n".to_vec();
+    answer.extend(format!("{:x}\r\n", body.len()).bytes());
+    answer.extend(body);
+    answer.extend(if whole { &b"\r\n0\r\n\r\n"[..] } else { b"\r\n" });
+    answer
 }

@@ -76,8 +76,7 @@ fn a_failure_is_one_json_object_where_json_is_asked_for() {
 #[test]
 fn a_broken_configuration_is_told_by_its_name() {
     let sandbox = Sandbox::new();
-    fs::create_dir_all(sandbox.home()).expect("a directory");
-    fs::write(sandbox.home().join("config.toml"), "[server]\nprot = 1\n").expect("a file");
+    sandbox.home_file("config.toml", "[server]\nprot = 1\n", 0o644);
     let ran = sandbox.spl(&["thread", "list"]).exits(1);
     assert!(ran.stderr.contains("config.toml is no valid configuration"), "{ran:?}");
     sandbox.spl(&["doctor"]).exits(2);
@@ -86,9 +85,8 @@ fn a_broken_configuration_is_told_by_its_name() {
 #[test]
 fn the_configuration_names_the_instance() {
     let sandbox = Sandbox::new();
-    fs::create_dir_all(sandbox.home()).expect("a directory");
     let port = closed_port();
-    fs::write(sandbox.home().join("config.toml"), format!("[server]\nport = {port}\n")).expect("a file");
+    sandbox.home_file("config.toml", &format!("[server]\nport = {port}\n"), 0o600);
     let ran = sandbox.spl(&["thread", "list"]).exits(3);
     assert!(ran.stderr.contains(&format!("http://127.0.0.1:{port}")), "{ran:?}");
 }
@@ -96,8 +94,7 @@ fn the_configuration_names_the_instance() {
 #[test]
 fn a_saved_token_goes_to_no_stranger() {
     let sandbox = Sandbox::new();
-    fs::create_dir_all(sandbox.home()).expect("a directory");
-    fs::write(sandbox.home().join("token"), "spl_prod_secret\n").expect("a file");
+    sandbox.home_file("token", "spl_prod_secret\norigin http://192.0.2.1:9100\n", 0o600);
     // Something listens, but it is not the instance of this home.
     let stranger = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let server = format!("http://{}", stranger.local_addr().expect("an address"));

@@ -247,9 +247,6 @@ impl Like {
         let (mut at, mut token) = (0, 0);
         let mut run: Option<(usize, usize)> = None;
         while at < text.len() {
-            if effort.spend(1) {
-                return false;
-            }
             match self.tokens.get(token) {
                 Some(Token::Run) => {
                     run = Some((token, at));
@@ -265,6 +262,9 @@ impl Like {
                 }
                 _ => match run {
                     Some((run_token, run_at)) => {
+                        if effort.spend(1 + at - run_at) {
+                            return false;
+                        }
                         run = Some((run_token, run_at + 1));
                         token = run_token + 1;
                         at = run_at + 1;

@@ -24,16 +24,17 @@ pub(super) async fn run(State(app): State<App>, request: Request<Body>) -> Respo
 fn export(app: App, request: Request<Body>) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let mut params = Params::new(&parts.uri);
-    let since = params.number("since_sequence")?.unwrap_or(0);
     let reserved = match params.one("reserved")?.as_deref() {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(Problem::invalid_query("`reserved` is true or false")),
     };
-    params.finish()?;
+    // Who may ask comes before what else is asked.
     if reserved {
         require_operator(&app, &parts)?;
     }
+    let since = params.number("since_sequence")?.unwrap_or(0);
+    params.finish()?;
     let end = app.log.head().sequence;
     let log = app.log.clone();
     let mut at = since;

@@ -98,7 +98,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/openapi.json", get(documents::openapi))
         .route("/docs/api", get(documents::viewer))
         .route("/docs/api/{asset}", get(documents::asset))
-        .route_layer(middleware::from_fn(access::one_credential))
+        .route_layer(middleware::from_fn(access::one_caller))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(middleware::from_fn_with_state(app.clone(), access::gate))

@@ -17,7 +17,6 @@ use spl_projections::{admission, reserved::Viewer};
 
 use super::{answer, blocking, scanning};
 use crate::{
-    access::claimed_actor,
     app::{App, Instance},
     body::read_json,
     env,
@@ -57,8 +56,6 @@ async fn write(app: App, request: Request) -> Result<Response, Problem> {
         ));
     }
     let received = read_json(&app, request).await?;
-    // Records name their actor themselves, but a claim that is none is refused wherever it is made.
-    claimed_actor(&received.parts.headers)?;
     let did = app.did.clone();
     let small = received.bytes.len() <= INLINE_BYTES_MAX;
     let check = move || -> Result<Proposal, Problem> {

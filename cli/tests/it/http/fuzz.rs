@@ -14,9 +14,13 @@ const ROUNDS: u64 = 12_000;
 const WORKERS: u64 = 4;
 
 fn seeds() -> Vec<Ask> {
-    let records = json!({ "records": [record("a", json!({ "n": 1.5, "kind": "a.b.c" })), record("b", json!({ "x": [1, {}] }))] });
+    let two = [record("a", json!({ "n": 1.5, "kind": "a.b.c" })), record("b", json!({ "x": [1, {}] }))];
+    let records = json!({ "records": two });
     let query = json!({
-        "filter": { "$or": [{ "body.n": { "$gte": 1 } }, { "thread": { "$like": "a%" } }], "$not": { "clock": { "$in": [1, 2] } } },
+        "filter": {
+            "$or": [{ "body.n": { "$gte": 1 } }, { "thread": { "$like": "a%" } }],
+            "$not": { "clock": { "$in": [1, 2] } },
+        },
         "sort": { "body.n": -1 }, "limit": 5, "offset": 1, "select": ["id", "body.n"], "explain": true,
     });
     let open = json!({ "goal": "g", "thread": "c", "actor": "did:sync:user:a", "body": { "task": true } });

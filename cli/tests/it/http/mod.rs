@@ -8,6 +8,7 @@ mod batches;
 mod bodies;
 mod bootstrap;
 mod bounds;
+mod callers;
 mod clocks;
 mod discovery;
 mod fuzz;

@@ -137,7 +137,12 @@ fn filters_combine() {
         (json!({ "body.i": { "$gt": 2 }, "$or": [{ "body.i": { "$lt": 4 } }, { "body.i": 8 }] }), vec![3, 8]),
         (json!({ "$not": { "$or": [{ "body.x": { "$exists": true } }, { "body.i": 7 }] } }), vec![]),
         (
-            json!({ "$or": [{ "$and": [{ "body.i": 1 }, { "body.i": 2 }] }, { "$not": { "body.i": { "$ne": 5 } } }] }),
+            json!({
+                "$or": [
+                    { "$and": [{ "body.i": 1 }, { "body.i": 2 }] },
+                    { "$not": { "body.i": { "$ne": 5 } } },
+                ],
+            }),
             vec![5],
         ),
     ];

@@ -17,7 +17,9 @@ fn statuses(server: &Server, query: &str) -> Vec<(String, String)> {
 #[test]
 fn a_task_goes_from_inbox_to_done() {
     let server = Server::start();
-    let body = json!({ "task": true, "alias": "T-1", "goal": "ship", "priority": "P1", "assigned_to": "did:sync:user:bob" });
+    let body = json!({
+        "task": true, "alias": "T-1", "goal": "ship", "priority": "P1", "assigned_to": "did:sync:user:bob",
+    });
     let opening = write(&server, "t", "INTEND", body);
     let task = || server.get("/v1/tasks").rows();
     let mut expected = json!({

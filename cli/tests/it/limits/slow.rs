@@ -155,9 +155,13 @@ fn what_a_client_of_http2_never_takes_is_let_go() {
     client.write(&bytes).unwrap();
     let mut other = server.client();
     let start = now();
-    wait_at_most(Duration::from_secs(20), "the memory for answers is used up", || {
-        (other.get("/v1/records?thread=th.fill&limit=1000").status == 503).then_some(())
+    wait_at_most(Duration::from_secs(20), "all requests have their answers", || {
+        let metrics = other.get("/metrics").text();
+        let answered = metrics.lines().filter(|l| l.starts_with("spl_http_requests_total") && l.contains("method=\"GET\",route=\"/v1/records\""));
+        let answered: u64 = answered.filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).sum();
+        (answered == 30).then_some(())
     });
+    other.get("/v1/records?thread=th.fill&limit=1000").refuses(503, "BUSY");
     // The connection lives: a client that means ill answers pings. Here it need not, within their interval.
     wait_at_most(Duration::from_secs(50), "pages are read again", || {
         client.write(&frame(6, 0, 0, &[0; 8])).ok();
