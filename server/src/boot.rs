@@ -28,7 +28,7 @@ const UNBEGUN_BYTES: u64 = 9;
 /// Records of a reserved thread read at once.
 const FOLD_BATCH: usize = 1024;
 
-/// Why an instance does not start. Nothing was changed.
+/// Why an instance does not start. No record, key or kept head was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
     /// The home directory cannot be used.

@@ -75,7 +75,7 @@ pub struct ServeOptions {
 /// Why an instance did not start, or not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// It did not start. Nothing was changed.
+    /// It did not start. No record, key or kept head was changed.
     #[error("{}", chain_of_causes(.0))]
     Boot(#[from] BootError),
     /// Its home directory cannot be used.

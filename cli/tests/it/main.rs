@@ -2,16 +2,20 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
+    clippy::unwrap_used,
     reason = "a helper of a test fails by panicking, as the test does"
 )]
 
+mod durability;
 mod help;
 mod http;
 mod import_export;
 mod json;
 mod lifecycle;
+mod limits;
 mod raw;
 mod records;
+mod startup;
 mod streams;
 mod support;
 mod tasks;

@@ -50,7 +50,14 @@ pub(super) fn remember(ctx: &Context, start: &StartArgs) -> Result<(), Failure> 
 
 /// Opens a file for its owner only, to append to it or to replace what is in it.
 fn private(path: &Path, append: bool) -> std::io::Result<File> {
-    OpenOptions::new().create(true).write(true).append(append).truncate(!append).mode(0o600).open(path)
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .append(append)
+        .truncate(!append)
+        .mode(0o600)
+        .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
+        .open(path)
 }
 
 /// Starts an instance in the background, and waits until it is ready.

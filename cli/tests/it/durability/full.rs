@@ -96,7 +96,8 @@ fn a_disk_that_fills_up_under_load_loses_nothing() {
                 let mut acknowledged: Vec<(String, u64)> = Vec::new();
                 let mut full = 0;
                 while full < 20 {
-                    let body = envelope("th.full", &actor, None, &json!({ "t": text, "n": acknowledged.len() }));
+                    let body =
+                        envelope("th.full", &actor, None, &json!({ "t": text, "n": acknowledged.len() }));
                     let reply = client.post(&body);
                     match reply.status {
                         201 => {

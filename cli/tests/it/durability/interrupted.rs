@@ -1,6 +1,10 @@
 //! kill -9 during an import, a first start, a restore.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use crate::{
     raw::{Server, now, wait_at_most},
@@ -14,6 +18,13 @@ fn pause(millis: u64) {
     }
 }
 
+/// `spl` that nobody listens to.
+fn quiet(sandbox: &Sandbox, args: &[&str]) -> Command {
+    let mut command = sandbox.command(args);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
 #[test]
 fn an_import_that_was_cut_off_is_finished_by_the_next() {
     const RECORDS: u64 = 6000;
@@ -21,7 +32,7 @@ fn an_import_that_was_cut_off_is_finished_by_the_next() {
     let lines = record_lines("th.import", RECORDS);
     let file = server.sandbox.file("records.ndjson", &lines);
     for round in 0..4 {
-        let mut import = server.sandbox.command(&["import", &file]).spawn().expect("spl starts");
+        let mut import = quiet(&server.sandbox, &["import", &file]).spawn().expect("spl starts");
         let enough = 1 + round * 1000;
         // It may be faster than this: then the kill comes after its end.
         wait_at_most(Duration::from_secs(30), "some of it is imported", || {
@@ -36,7 +47,10 @@ fn an_import_that_was_cut_off_is_finished_by_the_next() {
     let exported = server.export();
     assert_eq!(exported.len() as u64, RECORDS);
     for (clock, record) in exported.iter().enumerate() {
-        assert_eq!((record["clock"].as_u64(), record["body"]["n"].as_u64()), (Some(clock as u64), Some(clock as u64)));
+        assert_eq!(
+            (record["clock"].as_u64(), record["body"]["n"].as_u64()),
+            (Some(clock as u64), Some(clock as u64))
+        );
     }
     server.sandbox.spl(&["import", &file]).ok();
     assert_eq!(server.export().len() as u64, RECORDS, "a second import changes nothing");
@@ -70,7 +84,7 @@ fn a_restore_may_be_cut_off_anywhere() {
     server.client().put("th.b", &serde_json::json!({}));
     server.stop();
     for moment in 0..12_u64 {
-        let mut restore = server.sandbox.command(&["restore", &backup]).spawn().expect("spl starts");
+        let mut restore = quiet(&server.sandbox, &["restore", &backup]).spawn().expect("spl starts");
         pause(moment * moment * 6);
         restore.kill().expect("a child");
         restore.wait().expect("a child");
@@ -108,7 +122,8 @@ fn what_a_first_start_left_behind_is_taken_up() {
     let genesis = format!("0:{}\n", "0".repeat(64));
     let mut file_without_magic = vec![0; 9];
     file_without_magic.extend([7; 4087]);
-    let logs: [Option<&[u8]>; 5] = [None, Some(b""), Some(&[0; 5]), Some(&[0; 4096]), Some(&file_without_magic)];
+    let logs: [Option<&[u8]>; 5] =
+        [None, Some(b""), Some(&[0; 5]), Some(&[0; 4096]), Some(&file_without_magic)];
     for with_key in [false, true] {
         for log in logs {
             if log.is_some_and(|l| !l.is_empty()) && !with_key {

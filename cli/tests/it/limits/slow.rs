@@ -14,8 +14,7 @@ fn closed_after(mut client: Client) -> Duration {
     start.elapsed()
 }
 
-#[test]
-fn headers_that_do_not_arrive_are_not_waited_for() {
+pub(super) fn headers_that_do_not_arrive_are_not_waited_for() {
     let server = Server::memory();
     let starts: [&[u8]; 5] = [
         b"",
@@ -37,8 +36,7 @@ fn headers_that_do_not_arrive_are_not_waited_for() {
     });
 }
 
-#[test]
-fn a_body_that_does_not_arrive_is_a_408() {
+pub(super) fn a_body_that_does_not_arrive_is_a_408() {
     let server = Server::memory();
     let mut client = server.client();
     client.write(b"POST /v1/records HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{").unwrap();
@@ -84,7 +82,8 @@ fn three_hundred_unread_pages_are_bounded() {
         .map(|n| {
             let mut client = server.client();
             let limit = limits[n / 50];
-            let request = format!("GET /v1/records?thread=th.fill&limit={limit} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            let request =
+                format!("GET /v1/records?thread=th.fill&limit={limit} HTTP/1.1\r\nhost: localhost\r\n\r\n");
             client.write(request.as_bytes()).unwrap();
             client
         })
@@ -130,7 +129,9 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// A GET as HTTP/2 headers, none of them compressed.
 fn get_frame(stream: u32, path: &str) -> Vec<u8> {
     let mut block = Vec::new();
-    for (name, value) in [(":method", "GET"), (":scheme", "http"), (":authority", "localhost"), (":path", path)] {
+    for (name, value) in
+        [(":method", "GET"), (":scheme", "http"), (":authority", "localhost"), (":path", path)]
+    {
         block.push(0);
         block.push(u8::try_from(name.len()).unwrap());
         block.extend(name.as_bytes());
@@ -140,8 +141,7 @@ fn get_frame(stream: u32, path: &str) -> Vec<u8> {
     frame(1, 5, stream, &block)
 }
 
-#[test]
-fn what_a_client_of_http2_never_takes_is_let_go() {
+pub(super) fn what_a_client_of_http2_never_takes_is_let_go() {
     let server = Server::disk();
     fill(&server);
     let mut client = server.client();
@@ -157,7 +157,9 @@ fn what_a_client_of_http2_never_takes_is_let_go() {
     let start = now();
     wait_at_most(Duration::from_secs(20), "all requests have their answers", || {
         let metrics = other.get("/metrics").text();
-        let answered = metrics.lines().filter(|l| l.starts_with("spl_http_requests_total") && l.contains("method=\"GET\",route=\"/v1/records\""));
+        let answered = metrics.lines().filter(|l| {
+            l.starts_with("spl_http_requests_total") && l.contains("method=\"GET\",route=\"/v1/records\"")
+        });
         let answered: u64 = answered.filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).sum();
         (answered == 30).then_some(())
     });

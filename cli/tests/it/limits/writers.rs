@@ -21,7 +21,14 @@ fn a_flood_of_writers_is_answered_in_time() {
                     let mut client = server.client();
                     let (mut written, mut busy) = (0_u64, 0_u64);
                     for n in 0..EACH {
-                        let one = |m: u64| envelope("th.flood", &format!("did:sync:user:{writer}"), Some(2 * n + m), &json!({ "t": text }));
+                        let one = |m: u64| {
+                            envelope(
+                                "th.flood",
+                                &format!("did:sync:user:{writer}"),
+                                Some(2 * n + m),
+                                &json!({ "t": text }),
+                            )
+                        };
                         let body = json!({ "records": [one(0), one(1)] });
                         let reply = client.post(&body);
                         if reply.status == 201 {

@@ -24,7 +24,8 @@ fn ahead_of_now(by: Duration) -> UnixMillis {
 /// Appends a record that was committed in the future.
 fn commit_ahead(sandbox: &Sandbox, by: Duration) {
     let log = Log::open(LogSource::File(sandbox.home().join("log.redb")), &mut |_, _| {}).unwrap();
-    let draft = Draft::new("th.future", "did:sync:user:a", Act::Put, Json::object([("n", 1_i64.into())])).unwrap();
+    let draft =
+        Draft::new("th.future", "did:sync:user:a", Act::Put, Json::object([("n", 1_i64.into())])).unwrap();
     let facts = draft.facts.clone();
     let id = draft.id_at(0).unwrap();
     let record = draft.into_record(id, 0);
@@ -61,7 +62,11 @@ fn a_clock_a_little_behind_is_warned_about() {
         commit_ahead(&sandbox, Duration::from_secs(seconds));
         let server = Server::on(sandbox, &[]);
         let health = server.client().get("/health").is(200).json();
-        assert_eq!(health["warnings"].to_string().contains("clock is behind"), warns, "{seconds} s: {health}");
+        assert_eq!(
+            health["warnings"].to_string().contains("clock is behind"),
+            warns,
+            "{seconds} s: {health}"
+        );
         assert_eq!(server.sandbox.spl(&["verify", "--json"]).ok().json()["ok"], true);
     }
 }

@@ -134,7 +134,8 @@ fn what_others_can_read_is_refused_with_the_remedy() {
 fn a_link_in_place_of_a_file_is_refused_or_replaced() {
     let sandbox = stopped();
     let elsewhere = sandbox.dir().join("elsewhere");
-    for name in ["keys", "run", "logs", "keys/primary", "keys/head", "log.redb", "log.index.redb", "run/lock"] {
+    for name in ["keys", "run", "logs", "keys/primary", "keys/head", "log.redb", "log.index.redb", "run/lock"]
+    {
         let path = sandbox.home().join(name);
         fs::rename(&path, &elsewhere).unwrap();
         symlink(&elsewhere, &path).unwrap();
@@ -180,7 +181,11 @@ fn one_process_a_home_and_a_port() {
     let other = Sandbox::new();
     let port = server.port().to_string();
     let ran = ends(&other, &["serve", "--insecure-localhost", "--port", &port]).exits(1);
-    assert!(ran.stderr.contains(&format!("127.0.0.1:{port}")) && ran.stderr.contains("--port"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(&format!("127.0.0.1:{port}")) && ran.stderr.contains("--port"),
+        "{}",
+        ran.stderr
+    );
     // The one that runs was not disturbed, and the one that did not start can.
     server.client().put("th.a", &json!({}));
     Server::on(other, &[]).client().put("th.a", &json!({}));

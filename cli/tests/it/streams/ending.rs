@@ -106,8 +106,7 @@ fn a_client_that_goes_takes_its_stream_with_it() {
     });
 }
 
-#[test]
-fn a_quiet_stream_of_a_busy_instance_has_its_heartbeats() {
+pub(crate) fn a_quiet_stream_of_a_busy_instance_has_its_heartbeats() {
     let server = Server::memory();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -130,8 +129,7 @@ fn a_quiet_stream_of_a_busy_instance_has_its_heartbeats() {
     });
 }
 
-#[test]
-fn a_client_that_takes_nothing_is_closed() {
+pub(crate) fn a_client_that_takes_nothing_is_closed() {
     let server = Server::disk();
     write_much(&server);
     let mut stalled: Vec<_> =

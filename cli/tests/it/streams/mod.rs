@@ -1,5 +1,5 @@
 //! Live streams, from outside: where they start, what they carry, in which order, and how they end.
 
-mod ending;
+pub(crate) mod ending;
 mod order;
 mod start;
