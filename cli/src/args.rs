@@ -96,7 +96,7 @@ impl Globals {
 /// Who writes.
 #[derive(Args)]
 pub(crate) struct ActorArg {
-    /// Write as this actor [default: `[identity] actor` in config.toml, else did:sync:user:<login name>]
+    /// Write as this actor [default: `[identity] actor` in config.toml, else did:sync:user: and the login name]
     #[arg(long, value_name = "DID", env = "SPL_ACTOR", hide_env_values = true)]
     pub(crate) actor: Option<String>,
 }

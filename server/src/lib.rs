@@ -1,7 +1,7 @@
 //! The server of an instance: the writer, HTTP routes and streams. The only place with a clock and entropy
-//! ([`env`]).
+//! ([`mod@env`]).
 //!
-//! [`run`] serves until a signal; [`offline`] does what can be done with a stopped home.
+//! [`run()`] serves until a signal; [`offline`] does what can be done with a stopped home.
 
 mod access;
 mod app;

@@ -90,7 +90,7 @@ struct StartArgs {
     /// Serve this machine only, without tokens
     #[arg(long)]
     insecure_localhost: bool,
-    /// The address under which others reach this instance, such as https://spl.example.org
+    /// The address under which others reach this instance, such as `https://spl.example.org`
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
     /// Accepted for compatibility, without effect
