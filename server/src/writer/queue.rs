@@ -129,3 +129,78 @@ impl Queue {
         QueueDepth { control: state.control.len(), data: state.data.len(), data_bytes: state.data_bytes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use spl_kernel::{identity::PrivateKey, record::Origin, record::Provenance};
+    use tokio::sync::oneshot;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::writer::Command;
+
+    fn job(command: Command, bytes: usize) -> Job {
+        Job { command, bytes, answer: oneshot::channel().0 }
+    }
+
+    fn data(bytes: usize) -> Job {
+        let provenance = Provenance::without_credential(Origin::Posted);
+        job(Command::Append { drafts: Vec::new(), provenance }, bytes)
+    }
+
+    fn control() -> Job {
+        let key = PrivateKey::from_seed(&Zeroizing::new([7; 32]));
+        job(Command::NameInstance(key.public()), 0)
+    }
+
+    #[test]
+    fn control_commands_are_taken_first_in_every_group() {
+        let queue = Queue::default();
+        for _ in 0..3 {
+            queue.push(data(1)).expect("room");
+        }
+        queue.push(control()).expect("room");
+        let group = queue.take_group().expect("a group");
+        let order: Vec<bool> = group.iter().map(|job| job.command.is_control()).collect();
+        assert_eq!(order, [true, false, false, false]);
+    }
+
+    #[test]
+    fn data_is_refused_when_its_queue_is_full_and_control_is_not() {
+        let queue = Queue::default();
+        for _ in 0..DATA_COMMANDS_MAX {
+            queue.push(data(1)).expect("room");
+        }
+        assert_eq!(queue.push(data(1)), Err(Rejected::Full));
+        queue.push(control()).expect("control commands have room of their own");
+    }
+
+    #[test]
+    fn data_is_refused_beyond_its_bytes_but_one_command_always_fits() {
+        let queue = Queue::default();
+        queue.push(data(DATA_BYTES_MAX + 1)).expect("the first command fits whatever its size");
+        assert_eq!(queue.push(data(1)), Err(Rejected::Full));
+        assert_eq!(queue.take_group().expect("a group").len(), 1);
+        queue.push(data(1)).expect("what was taken makes room");
+    }
+
+    #[test]
+    fn a_group_is_bounded_in_bytes_and_the_rest_waits() {
+        let queue = Queue::default();
+        for _ in 0..4 {
+            queue.push(data(GROUP_BYTES_MAX / 2)).expect("room");
+        }
+        assert_eq!(queue.take_group().expect("a group").len(), 2);
+        assert_eq!(queue.depth().data, 2);
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_takes_nothing() {
+        let queue = Queue::default();
+        queue.push(data(1)).expect("room");
+        queue.close();
+        assert_eq!(queue.push(control()), Err(Rejected::Closed));
+        assert!(queue.take_group().is_some());
+        assert!(queue.take_group().is_none());
+    }
+}
