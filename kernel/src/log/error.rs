@@ -1,6 +1,10 @@
 //! What can go wrong with the log, by operation.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Once,
+};
 
 use crate::commit::DecodeError;
 
@@ -106,10 +110,37 @@ impl From<StoreError> for AppendError {
     }
 }
 
+thread_local! {
+    /// Whether this thread is inside [`guarded`].
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps the runtime's own words on a panic from being printed where [`guarded`] turns it into an error: they
+/// name lines of the engine, which help nobody whose file is damaged. All other panics print as before.
+fn quiet_guarded_panics() {
+    static INSTALLED: Once = Once::new();
+    // The hook must not be touched by a thread that panics; what it prints then is one line too many.
+    if std::thread::panicking() {
+        return;
+    }
+    INSTALLED.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !GUARDED.get() {
+                print(panic);
+            }
+        }));
+    });
+}
+
 /// Runs `f`; a panic of the engine over damaged pages becomes an error. The engine does not check a page before
 /// it follows it. What `f` was at is given up with it, so nothing half-done is seen again.
 pub(super) fn guarded<T, E: From<StoreError>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    match catch_unwind(AssertUnwindSafe(f)) {
+    quiet_guarded_panics();
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    GUARDED.set(outer);
+    match result {
         Ok(result) => result,
         Err(panic) => {
             let text = panic
