@@ -23,7 +23,7 @@ use crate::{
     boot::{BootError, Booted, boot},
     budget::Budget,
     env,
-    home::{Home, HomeError, KeptHead, write_private},
+    home::{Home, HomeError, HomeLock, KeptHead, write_private},
     listen,
     metrics::Metrics,
     published::Published,
@@ -128,7 +128,8 @@ pub fn serve_until(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve(options, booted, public_url, stop));
     runtime.shutdown_timeout(Duration::from_millis(200));
-    result
+    // Nothing of this process uses the log any more: only now may another take the home.
+    result.map(drop)
 }
 
 fn check_origin(url: &str) -> Result<String, ServeError> {
@@ -173,11 +174,11 @@ async fn serve(
     booted: Booted,
     public_url: Option<String>,
     stop_when: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), ServeError> {
-    let listeners = bind(&options).await?;
-    let Some(bound) = listeners.last().map(TcpListener::local_addr).transpose()? else { return Ok(()) };
-    let (stop, stopping) = watch::channel(false);
+) -> Result<HomeLock, ServeError> {
     let Booted { home, lock, log, world, key, did } = booted;
+    let listeners = bind(&options).await?;
+    let Some(bound) = listeners.last().map(TcpListener::local_addr).transpose()? else { return Ok(lock) };
+    let (stop, stopping) = watch::channel(false);
     let published = Arc::new(Published::new(world.clone(), log.head()));
     let keeps_head = (!options.memory).then(|| home.clone());
     let writer = Writer::start(log.clone(), world, published.clone(), keeps_head.clone())?;
@@ -241,8 +242,7 @@ async fn serve(
     remove_run_files(&app.home);
     stopper.abort();
     tracing::info!("stopped");
-    drop(lock);
-    Ok(())
+    Ok(lock)
 }
 
 /// Waits for the first signal to stop. The second ends the process at once, which is always safe.

@@ -206,18 +206,19 @@ impl AsRef<[u8]> for Charged {
     }
 }
 
-/// Queues bytes for a client. False when it is gone, or has taken nothing for too long.
+/// Queues bytes for a client. False when it is gone, or has taken nothing for too long. The wait for memory is
+/// not the client's doing and not counted: whoever holds it lets go in that time.
 async fn deliver(budget: &Budget, sender: &mpsc::Sender<Bytes>, bytes: Bytes) -> bool {
-    let send = async {
-        let bytes = if bytes.len() > CHARGED_BYTES {
-            let share = budget.take(bytes.len()).await;
-            Bytes::from_owner(Charged { bytes, _share: share })
-        } else {
-            bytes
+    let bytes = if bytes.len() > CHARGED_BYTES {
+        let share = tokio::select! {
+            share = budget.take(bytes.len()) => share,
+            () = sender.closed() => return false,
         };
-        sender.send(bytes).await
+        Bytes::from_owner(Charged { bytes, _share: share })
+    } else {
+        bytes
     };
-    matches!(tokio::time::timeout(STALLED_MAX, send).await, Ok(Ok(())))
+    matches!(tokio::time::timeout(STALLED_MAX, sender.send(bytes)).await, Ok(Ok(())))
 }
 
 /// A position up to which records with a clock below a floor are left out.

@@ -1,7 +1,7 @@
 //! The index is derived: without it, or with rubbish in its place, the answers are the same. And with it a start
 //! takes no longer for a longer log.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::fs::FileExt as _, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -134,4 +134,49 @@ fn a_start_takes_no_longer_for_a_longer_log() {
         "{small} bytes were read for one record, {killed} after a kill"
     );
     assert_eq!(server.metric("spl_log_records"), 60_003);
+}
+
+/// Damage under a running instance costs answers, never a caller that waits for a writer that is gone.
+#[test]
+fn an_index_damaged_while_in_use_leaves_nobody_waiting() {
+    const RECORDS: u64 = 100_000;
+    let mut server = Server::disk();
+    let mut client = server.client();
+    // More than the storage engine keeps in memory of it.
+    for batch in 0..RECORDS / 1000 {
+        let one =
+            |n: u64| envelope(&format!("th.{}", n % 300), "did:sync:user:a", Some(n), &json!({ "n": n }));
+        let records: Vec<Value> = (batch * 1000..(batch + 1) * 1000).map(one).collect();
+        client.post(&json!({ "records": records })).is(201);
+    }
+    server.stop();
+    server.run(&[]);
+    let index = server.sandbox.home().join("log.index.redb");
+    let length = fs::metadata(&index).unwrap().len();
+    let file = fs::OpenOptions::new().write(true).open(&index).unwrap();
+    for at in (4096..length).step_by(4096) {
+        file.write_all_at(&[0xa5; 4096], at).unwrap();
+    }
+    let mut statuses = Vec::new();
+    let mut client = server.client();
+    for n in (0..RECORDS).step_by(197) {
+        // A clock that is taken: the writer has to ask the index who holds it, all over the file.
+        let thread = format!("th.{}", n % 300);
+        let taken = envelope(&thread, "did:sync:user:a", Some(n), &json!({ "other": n }));
+        statuses.push(client.try_post(&taken).expect("an answer").status);
+        let read = client.try_send("GET", &format!("/v1/threads/{thread}/records?limit=5"), b"");
+        statuses.push(read.expect("an answer").status);
+    }
+    let new = envelope("th.new", "did:sync:user:b", None, &json!({}));
+    statuses.push(client.try_post(&new).expect("an answer").status);
+    assert!(statuses.iter().all(|s| [200, 201, 400, 500].contains(s)), "{statuses:?}");
+    assert!(statuses.contains(&500), "the damage was not met");
+    server.client().get("/health").is(200);
+    // What was answered with 201 is in the log, and a restart with a new index finds it.
+    let written = statuses.iter().filter(|s| **s == 201).count() as u64;
+    server.kill();
+    fs::remove_file(&index).unwrap();
+    server.run(&[]);
+    assert_eq!(server.metric("spl_log_records"), 1 + RECORDS + written);
+    assert_eq!(server.sandbox.spl(&["verify", "--json"]).ok().json()["ok"], true);
 }
