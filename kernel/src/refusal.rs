@@ -9,33 +9,75 @@ pub enum Code {
     InvalidBody,
     /// 400: a parameter or query is malformed or passes a bound.
     InvalidQuery,
+    /// 400: a name of an account, template, rule or device breaks its rule.
+    InvalidName,
     /// 400: the record conflicts with one that is stored.
     IngestFailed,
+    /// 401: the route needs a bearer and none was sent.
+    AuthRequired,
+    /// 401: the bearer is malformed, unknown, expired or revoked.
+    AuthInvalid,
+    /// 403: the bearer's scopes do not cover this; see [`Refusal::required_scope`].
+    ScopeForbidden,
+    /// 403: the actor is not the caller's to use.
+    DidClaimDenied,
+    /// 403: a permission rule says no.
+    PermissionDenied,
+    /// 403: the caller's actor has no consent grant for this.
+    ConsentDenied,
     /// 403: the thread is written by the instance itself.
     ReservedThread,
     /// 403: the kind is written by the instance itself.
     ReservedKind,
     /// 403: `body.namespace` is malformed.
     NamespaceRejected,
-    /// 403: the actor is not the caller's to use.
-    DidClaimDenied,
+    /// 403: only the token itself may renew itself.
+    RotateNotSelf,
+    /// 403: the first account is made on the machine itself.
+    BootstrapLocalOnly,
     /// 404: the thread has no visible record.
     NotFound,
+    /// 404: there is no such account.
+    ServiceAccountNotFound,
+    /// 404: there is no such token.
+    TokenNotFound,
+    /// 409: an account exists, so there is no first one to make.
+    BootstrapClosed,
+    /// 409: the account is revoked, for good.
+    ServiceAccountRevoked,
+    /// 409: the rules would leave somebody unable to change them.
+    PermissionLockout,
+    /// 409: nobody would be left who can administer the instance.
+    LastAdmin,
     /// 413: more bytes than one command may write.
     BodyTooLarge,
 }
 
 impl Code {
     /// All codes, for tests that prove each is reachable.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidBody,
         Self::InvalidQuery,
+        Self::InvalidName,
         Self::IngestFailed,
+        Self::AuthRequired,
+        Self::AuthInvalid,
+        Self::ScopeForbidden,
+        Self::DidClaimDenied,
+        Self::PermissionDenied,
+        Self::ConsentDenied,
         Self::ReservedThread,
         Self::ReservedKind,
         Self::NamespaceRejected,
-        Self::DidClaimDenied,
+        Self::RotateNotSelf,
+        Self::BootstrapLocalOnly,
         Self::NotFound,
+        Self::ServiceAccountNotFound,
+        Self::TokenNotFound,
+        Self::BootstrapClosed,
+        Self::ServiceAccountRevoked,
+        Self::PermissionLockout,
+        Self::LastAdmin,
         Self::BodyTooLarge,
     ];
 
@@ -45,12 +87,26 @@ impl Code {
         match self {
             Self::InvalidBody => "INVALID_BODY",
             Self::InvalidQuery => "INVALID_QUERY",
+            Self::InvalidName => "INVALID_NAME",
             Self::IngestFailed => "INGEST_FAILED",
+            Self::AuthRequired => "AUTH_REQUIRED",
+            Self::AuthInvalid => "AUTH_INVALID",
+            Self::ScopeForbidden => "SCOPE_FORBIDDEN",
+            Self::DidClaimDenied => "DID_CLAIM_DENIED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::ConsentDenied => "CONSENT_DENIED",
             Self::ReservedThread => "RESERVED_THREAD",
             Self::ReservedKind => "RESERVED_KIND",
             Self::NamespaceRejected => "NAMESPACE_REJECTED",
-            Self::DidClaimDenied => "DID_CLAIM_DENIED",
+            Self::RotateNotSelf => "ROTATE_NOT_SELF",
+            Self::BootstrapLocalOnly => "BOOTSTRAP_LOCAL_ONLY",
             Self::NotFound => "NOT_FOUND",
+            Self::ServiceAccountNotFound => "SERVICE_ACCOUNT_NOT_FOUND",
+            Self::TokenNotFound => "TOKEN_NOT_FOUND",
+            Self::BootstrapClosed => "BOOTSTRAP_CLOSED",
+            Self::ServiceAccountRevoked => "SERVICE_ACCOUNT_REVOKED",
+            Self::PermissionLockout => "PERMISSION_LOCKOUT",
+            Self::LastAdmin => "LAST_ADMIN",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
         }
     }
@@ -65,12 +121,14 @@ pub struct Refusal {
     pub message: String,
     /// What to do about it, where that is known.
     pub hint: Option<String>,
+    /// The scope or grain that would have done, for `SCOPE_FORBIDDEN`.
+    pub required_scope: Option<String>,
 }
 
 impl Refusal {
     /// A refusal without a hint.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, message: message.into(), hint: None, required_scope: None }
     }
 
     /// Adds what to do about it.
@@ -78,6 +136,13 @@ impl Refusal {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// A `SCOPE_FORBIDDEN` for want of `scope`.
+    pub fn scope(scope: impl Into<String>) -> Self {
+        let scope = scope.into();
+        let message = format!("token missing required scope '{scope}' for this route");
+        Self { required_scope: Some(scope), ..Self::new(Code::ScopeForbidden, message) }
     }
 }
 

@@ -23,6 +23,37 @@ impl fmt::Display for UnixMillis {
     }
 }
 
+impl UnixMillis {
+    /// Parses exactly what [`Display`](fmt::Display) writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let shape = "0000-00-00T00:00:00.000Z".bytes();
+        let fits = text.len() == 24
+            && text.bytes().zip(shape).all(|(b, s)| if s == b'0' { b.is_ascii_digit() } else { b == s });
+        if !fits {
+            return None;
+        }
+        let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u64>().ok();
+        let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+        let (hours, minutes) = (number(11..13)?, number(14..16)?);
+        let (seconds, millis) = (number(17..19)?, number(20..23)?);
+        let days = days_from_civil(year, month, day)?;
+        let parsed = Self((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000 + millis);
+        // February 30th or 25 o'clock would come out as another instant.
+        (parsed.to_string() == text).then_some(parsed)
+    }
+}
+
+/// The inverse of [`civil`]; `None` before 1970.
+fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
+    let shifted = if month <= 2 { year.checked_sub(1)? } else { year };
+    let (era, year_of_era) = (shifted / 400, shifted % 400);
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day.checked_sub(1)?;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * 146_097 + day_of_era).checked_sub(719_468)
+}
+
 /// Year, month and day of a day count since 1970-01-01, in the proleptic Gregorian calendar.
 ///
 /// Counts in eras of 400 years that start on March 1st, so that the leap day is the last of its year.

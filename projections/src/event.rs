@@ -7,16 +7,33 @@ use spl_kernel::{
     json::{Bounds, Json, Object},
     limits,
     record::{Origin, StoredRecord},
+    time::UnixMillis,
 };
 
-use crate::identity;
+use crate::{accounts, config, consent, identity, reserved::is_audit_thread, tokens};
 
 /// Something that changes state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// The instance was named.
     IdentityCreated(identity::Created),
+    /// An account was made or changed.
+    AccountPut(accounts::Put),
+    /// An account was revoked.
+    AccountRevoked(accounts::Revoked),
+    /// A token was made.
+    TokenPut(tokens::Put),
+    /// A token was revoked.
+    TokenRevoked(tokens::Revoked),
+    /// Tokens were used.
+    TokensSeen(tokens::Seen),
+    /// A grant was given.
+    ConsentGranted(consent::Granted),
+    /// A grant was taken back.
+    ConsentRevoked(consent::Revoked),
+    /// A configuration value was set.
+    ConfigSet(config::Change),
 }
 
 /// A reserved record that this build does not understand.
@@ -25,40 +42,126 @@ pub enum Event {
 pub struct FormatError(pub String);
 
 impl Event {
-    /// The event that a record is, if any. Only what the instance itself decided has power over state:
-    /// nothing becomes an event because of what its thread is called.
+    /// The event that a record is, if any. Only what the instance itself decided has power over state, and, on
+    /// the configuration's thread, what an entitled caller posted: nothing becomes an event because of what its
+    /// thread is called.
     ///
     /// # Errors
     /// When the instance wrote a record that this build does not know.
     pub fn decode(stored: &StoredRecord) -> Result<Option<Self>, FormatError> {
-        if stored.provenance.origin != Origin::Command {
+        let record = &stored.record;
+        let folded = match stored.provenance.origin {
+            Origin::Command => !is_audit_thread(&record.thread),
+            Origin::Posted => record.thread == config::THREAD,
+            Origin::Import | Origin::Peer => false,
+        };
+        if !folded {
             return Ok(None);
         }
-        let bounds = Bounds { levels: limits::BODY_LEVELS_MAX, values: limits::BODY_VALUES_MAX };
-        let newer = |what: &str| FormatError(format!("{what} at record {}", stored.sequence));
-        let body = Json::parse(stored.record.body.as_bytes(), bounds).map_err(|_| newer("body"))?;
-        let object = body.as_object().ok_or_else(|| newer("body"))?;
-        match (stored.record.thread.as_str(), object.str("kind")) {
-            (identity::THREAD, Some(identity::CREATED_KIND)) => {
-                identity::decode(object).map(Self::IdentityCreated).map(Some)
+        let located = |what: FormatError| FormatError(format!("{} at record {}", what.0, stored.sequence));
+        let body = parse_body(&record.body).map_err(located)?;
+        let members = Members(&body);
+        let event = match (record.thread.as_str(), body.str("kind")) {
+            (config::THREAD, _) => {
+                return config::Change::decode(&body)
+                    .map(|change| Some(Self::ConfigSet(change)))
+                    .map_err(|refusal| located(FormatError(refusal.message)));
             }
-            (_, kind) => Err(newer(kind.unwrap_or("no kind"))),
-        }
+            (identity::THREAD, Some(identity::CREATED_KIND)) => {
+                identity::decode(&members).map(Self::IdentityCreated)
+            }
+            (accounts::THREAD, Some(accounts::KIND)) => accounts::Put::decode(&members).map(Self::AccountPut),
+            (accounts::THREAD, Some(accounts::REVOCATION_KIND)) => {
+                accounts::Revoked::decode(&members).map(Self::AccountRevoked)
+            }
+            (tokens::THREAD, Some(tokens::KIND)) => tokens::Put::decode(&members).map(Self::TokenPut),
+            (tokens::THREAD, Some(tokens::REVOCATION_KIND)) => {
+                tokens::Revoked::decode(&members).map(Self::TokenRevoked)
+            }
+            (tokens::THREAD, Some(tokens::ACTIVITY_KIND)) => {
+                tokens::Seen::decode(&members).map(Self::TokensSeen)
+            }
+            (consent::THREAD, Some(consent::KIND)) => {
+                consent::Granted::decode(&members).map(Self::ConsentGranted)
+            }
+            (consent::THREAD, Some(consent::REVOCATION_KIND)) => {
+                consent::Revoked::decode(&members).map(Self::ConsentRevoked)
+            }
+            (_, kind) => Err(FormatError(kind.unwrap_or("no kind").to_owned())),
+        };
+        event.map(Some).map_err(located)
     }
 }
 
-/// The members of a reserved body, none unknown.
+fn parse_body(text: &str) -> Result<Object, FormatError> {
+    let bounds = Bounds { levels: limits::BODY_LEVELS_MAX, values: limits::BODY_VALUES_MAX };
+    match Json::parse(text.as_bytes(), bounds) {
+        Ok(Json::Object(object)) => Ok(object),
+        _ => Err(FormatError("body".into())),
+    }
+}
+
+/// The members of a reserved body. What each is called with is what it may hold: see [`Self::only`].
 pub(crate) struct Members<'a>(&'a Object);
 
 impl<'a> Members<'a> {
-    pub(crate) fn new(body: &'a Object, known: &[&str]) -> Result<Self, FormatError> {
-        match body.iter().find(|(key, _)| !known.contains(key)) {
+    /// Refuses members that are not known.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), FormatError> {
+        match self.0.iter().find(|(key, _)| !known.contains(key) && !matches!(*key, "kind" | "by")) {
             Some((key, _)) => Err(FormatError(format!("member {key:?}"))),
-            None => Ok(Self(body)),
+            None => Self::by_is_known(self.0.get("by")),
         }
+    }
+
+    fn by_is_known(by: Option<&Json>) -> Result<(), FormatError> {
+        const KNOWN: [&str; 3] = ["actor", "service_account_id", "token_id"];
+        let known = |by: &Json| by.as_object().is_some_and(|o| o.iter().all(|(k, _)| KNOWN.contains(&k)));
+        if by.is_none_or(known) { Ok(()) } else { Err(FormatError("member \"by\"".into())) }
     }
 
     pub(crate) fn str(&self, key: &str) -> Result<&'a str, FormatError> {
         self.0.str(key).ok_or_else(|| FormatError(format!("member {key:?} is missing")))
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<String, FormatError> {
+        self.str(key).map(str::to_owned)
+    }
+
+    /// A string that may be absent; `null` is no string.
+    pub(crate) fn optional_str(&self, key: &str) -> Result<Option<&'a str>, FormatError> {
+        if self.0.get(key).is_some() { self.str(key).map(Some) } else { Ok(None) }
+    }
+
+    pub(crate) fn strings(&self, key: &str) -> Result<Vec<&'a str>, FormatError> {
+        let wrong = || FormatError(format!("member {key:?} is no list of strings"));
+        let elements = self.0.get(key).and_then(Json::as_array).ok_or_else(wrong)?;
+        elements.iter().map(|e| e.as_str().ok_or_else(wrong)).collect()
+    }
+
+    pub(crate) fn optional_strings(&self, key: &str) -> Result<Vec<&'a str>, FormatError> {
+        if self.0.get(key).is_some() { self.strings(key) } else { Ok(Vec::new()) }
+    }
+
+    pub(crate) fn objects(&self, key: &str) -> Result<Vec<Members<'a>>, FormatError> {
+        let wrong = || FormatError(format!("member {key:?} is no list of objects"));
+        let elements = self.0.get(key).and_then(Json::as_array).ok_or_else(wrong)?;
+        elements.iter().map(|e| e.as_object().map(Members).ok_or_else(wrong)).collect()
+    }
+
+    pub(crate) fn number(&self, key: &str) -> Result<u64, FormatError> {
+        let number = self.0.get(key).and_then(Json::as_i64).and_then(|n| u64::try_from(n).ok());
+        number.ok_or_else(|| FormatError(format!("member {key:?} is no number")))
+    }
+
+    pub(crate) fn optional_number(&self, key: &str) -> Result<Option<u64>, FormatError> {
+        if self.0.get(key).is_some() { self.number(key).map(Some) } else { Ok(None) }
+    }
+
+    pub(crate) fn time(&self, key: &str) -> Result<UnixMillis, FormatError> {
+        UnixMillis::parse(self.str(key)?).ok_or_else(|| FormatError(format!("member {key:?} is no time")))
+    }
+
+    pub(crate) fn optional_time(&self, key: &str) -> Result<Option<UnixMillis>, FormatError> {
+        if self.0.get(key).is_some() { self.time(key).map(Some) } else { Ok(None) }
     }
 }

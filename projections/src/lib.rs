@@ -4,13 +4,25 @@
 //! Pure: no I/O, no clock, no randomness. `decide` takes values and returns what should be written; `fold`
 //! takes what was written and cannot fail. The same log gives the same [`World::digest`] on every machine.
 
+pub mod accounts;
 pub mod admission;
+pub mod audit;
+pub mod authority;
+pub mod config;
+pub mod consent;
 pub mod context;
+pub mod decision;
+mod digest;
 pub mod event;
 pub mod identity;
+pub mod names;
+pub mod policies;
 pub mod records;
 pub mod reserved;
+pub mod scope;
+pub mod tokens;
+pub mod visibility;
 mod world;
 
-pub use context::Context;
-pub use world::World;
+pub use context::{Context, Entropy};
+pub use world::{Command, Guarded, World};

@@ -1,5 +1,5 @@
-//! Reserved threads and kinds, and the one predicate that decides who sees and writes them (protocol,
-//! section 3). Every surface asks here: reads by id, lists, queries, threads, streams, tasks, export.
+//! Reserved threads and kinds (protocol, section 3): what the instance itself writes. Who sees them is decided
+//! by [`Viewer`](crate::visibility::Viewer), who writes them by [`admission`](crate::admission).
 
 /// Threads that the instance itself writes. Every `th_audit_*` is reserved too.
 const THREADS: [&str; 15] = [
@@ -57,30 +57,22 @@ pub fn is_reserved_kind(kind: &str) -> bool {
     KINDS.contains(&kind) || kind == IMPERSONATION_KIND
 }
 
-/// Who is looking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Viewer {
-    /// A caller without a credential: sees the data plane.
-    Anonymous,
-    /// Whoever holds the home directory itself, offline: sees everything.
-    HomeOwner,
-}
-
-impl Viewer {
-    /// Whether records of `thread` exist for this viewer. What does not is absent: not found, not counted,
-    /// not streamed.
-    #[must_use]
-    pub fn sees(self, thread: &str) -> bool {
-        match self {
-            Self::Anonymous => !is_reserved_thread(thread),
-            Self::HomeOwner => true,
-        }
-    }
+/// Whether a thread is part of the trail: a mirror, which is not folded.
+#[must_use]
+pub fn is_audit_thread(thread: &str) -> bool {
+    thread.starts_with(AUDIT_PREFIX)
 }
 
 /// The reserved threads whose records make state. The audit threads are mirrors and are not folded.
 pub fn folded_threads() -> impl Iterator<Item = &'static str> {
     THREADS.into_iter().filter(|t| !t.starts_with(AUDIT_PREFIX))
+}
+
+/// The reserved threads that anything is ever written on.
+pub fn written_threads() -> impl Iterator<Item = &'static str> {
+    const AUDIT: [&str; 4] =
+        ["th_audit_tokens", "th_audit_consent", "th_audit_federation_pairs", "th_audit_impersonation"];
+    THREADS.into_iter().chain(AUDIT)
 }
 
 #[cfg(test)]
@@ -91,8 +83,6 @@ mod tests {
     fn audit_threads_are_reserved_and_lookalikes_are_not() {
         for reserved in ["th_identity", "th_audit_invites", "th_audit_anything", "th_secret_audit"] {
             assert!(is_reserved_thread(reserved), "{reserved}");
-            assert!(!Viewer::Anonymous.sees(reserved), "{reserved}");
-            assert!(Viewer::HomeOwner.sees(reserved), "{reserved}");
         }
         for plain in ["TH_IDENTITY", " th_identity", "th_identity ", "th_auditx", "music.library", "th_"] {
             assert!(!is_reserved_thread(plain), "{plain}");

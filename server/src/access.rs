@@ -7,9 +7,14 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
+};
+use spl_projections::{
+    World,
+    authority::Presented,
+    tokens::{TOKEN_BYTES_MAX, TokenId},
 };
 use subtle::ConstantTimeEq as _;
 
@@ -30,6 +35,10 @@ pub(crate) const ACTOR: HeaderName = HeaderName::from_static("x-syncropel-actor"
 
 /// The other header that carries a token.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// What a browser asks before a public page calls a private address, and the answer to it.
+const PRIVATE_NETWORK_ASKED: &str = "access-control-request-private-network";
+const PRIVATE_NETWORK_ALLOWED: &str = "access-control-allow-private-network";
 
 /// Headers that only an intermediary sets.
 const FORWARDING: [&str; 3] = ["forwarded", "x-real-ip", "via"];
@@ -97,25 +106,75 @@ pub(crate) fn has_local_proof(instance: &Instance, peer: &Peer, headers: &Header
         && bool::from(proof.as_bytes().ct_eq(instance.local_proof.as_bytes()))
 }
 
-/// Whether `origin` is one of the instance's own.
-fn is_own_origin(instance: &Instance, origin: &str) -> bool {
-    instance.own_origins.iter().any(|own| own == origin)
-}
-
 fn is_reading(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// The first checks of every request, in the documented order: headers, host and origin, bootstrap.
 pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
-    match admit(&app, &request) {
-        Ok(None) => next.run(request).await,
-        Ok(Some(answer)) => answer,
+    let admitted = admit(&app, &request);
+    let mut response = match admitted {
+        Ok(Passed { listed, answer: Some(answer) }) => allow_origin(answer, listed.as_ref()),
+        Ok(Passed { listed, answer: None }) => allow_origin(next.run(request).await, listed.as_ref()),
         Err(problem) => problem.into_response(),
+    };
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// What a request that may go on carries with it.
+struct Passed {
+    /// Its origin, where that is a listed one.
+    listed: Option<HeaderValue>,
+    /// The answer to a preflight.
+    answer: Option<Response>,
+}
+
+/// Lets a listed origin's page read the answer.
+fn allow_origin(mut response: Response, listed: Option<&HeaderValue>) -> Response {
+    if let Some(origin) = listed {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("x-request-id, Retry-After"),
+        );
+    }
+    response
+}
+
+/// Whose page sends a request.
+#[derive(PartialEq, Eq)]
+enum Sender {
+    /// No page.
+    Nobody,
+    /// One of the instance's own.
+    Own,
+    /// A listed one.
+    Listed,
+    /// Any other, `null` too.
+    Foreign,
+}
+
+fn sender(app: &Instance, world: &World, headers: &HeaderMap) -> Sender {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let origin = match (origins.next(), origins.next()) {
+        (None, _) => return Sender::Nobody,
+        (Some(origin), None) => origin.to_str().unwrap_or_default(),
+        (Some(_), Some(_)) => return Sender::Foreign,
+    };
+    if app.is_own_origin(world, origin) {
+        Sender::Own
+    } else if world.config.auth_cors_origins.value.iter().any(|listed| listed == origin) {
+        Sender::Listed
+    } else {
+        Sender::Foreign
     }
 }
 
-fn admit(app: &Instance, request: &Request) -> Result<Option<Response>, Problem> {
+fn admit(app: &Instance, request: &Request) -> Result<Passed, Problem> {
     let (headers, uri, method) = (request.headers(), request.uri(), request.method());
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if bytes > HEADERS_BYTES_MAX {
@@ -126,38 +185,45 @@ fn admit(app: &Instance, request: &Request) -> Result<Option<Response>, Problem>
         ));
     }
     let open = is_open(uri.path());
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| Peer(c.0));
-    check_host(app, peer, headers, uri, open)?;
-    if headers.contains_key(header::ORIGIN) {
-        let own = |origin: &HeaderValue| origin.to_str().is_ok_and(|o| is_own_origin(app, o));
-        let own = headers.get_all(header::ORIGIN).iter().all(own);
-        if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-            return if own { Ok(Some(preflight())) } else { Err(foreign_origin()) };
-        }
-        if !own && !is_reading(method) {
-            return Err(foreign_origin());
-        }
+    let world = app.published.world();
+    let mode = app.mode(&world);
+    check_host(app, &world, mode, peer_of(request.extensions()), headers, uri, open)?;
+    let sender = sender(app, &world, headers);
+    let origin = || headers.get(header::ORIGIN).filter(|_| sender == Sender::Listed).cloned();
+    if sender != Sender::Nobody
+        && method == Method::OPTIONS
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    {
+        return if sender == Sender::Foreign {
+            Err(foreign_origin())
+        } else {
+            Ok(Passed { listed: origin(), answer: Some(preflight(headers)) })
+        };
     }
-    if app.mode == Mode::Bootstrap && !open {
+    if sender == Sender::Foreign && !is_reading(method) {
+        return Err(foreign_origin());
+    }
+    if mode == Mode::Bootstrap && !open {
         return Err(Problem::bootstrap_required());
     }
-    Ok(None)
+    Ok(Passed { listed: origin(), answer: None })
 }
 
 fn foreign_origin() -> Problem {
     Problem::origin("pages of this origin may not act here")
-        .hint("no other origin is listed on this instance")
+        .hint("an admin lists it with `spl config auth-set-cors-origins <origin>`")
 }
 
 fn check_host(
     app: &Instance,
+    world: &World,
+    mode: Mode,
     peer: Option<Peer>,
     headers: &HeaderMap,
     uri: &Uri,
     open: bool,
 ) -> Result<(), Problem> {
-    let named = host(headers, uri);
-    match app.mode {
+    match mode {
         Mode::InsecureLocalhost => {
             if peer.is_some_and(|p| is_local(&p, headers, uri)) {
                 return Ok(());
@@ -169,11 +235,12 @@ fn check_host(
                 ),
             ))
         }
-        Mode::Bootstrap if open => Ok(()),
-        Mode::Bootstrap => {
-            let public = app.public_url.parse::<Uri>().ok();
+        Mode::Secure => Ok(()),
+        Mode::Bootstrap | Mode::Open if open => Ok(()),
+        Mode::Bootstrap | Mode::Open => {
+            let public = app.public_url(world).parse::<Uri>().ok();
             let public_host = public.as_ref().and_then(Uri::host);
-            let known = named.is_some_and(|h| {
+            let known = host(headers, uri).is_some_and(|h| {
                 h.eq_ignore_ascii_case("localhost")
                     || h.parse::<IpAddr>().is_ok()
                     || public_host.is_some_and(|p| p.eq_ignore_ascii_case(h))
@@ -189,8 +256,8 @@ fn check_host(
     }
 }
 
-fn preflight() -> Response {
-    (
+fn preflight(headers: &HeaderMap) -> Response {
+    let mut response = (
         StatusCode::NO_CONTENT,
         [
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PATCH, DELETE"),
@@ -201,43 +268,47 @@ fn preflight() -> Response {
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
         ],
     )
-        .into_response()
-}
-
-/// Refuses a route of the operator's unless the request carries local proof.
-pub(crate) fn require_operator(app: &Instance, parts: &Parts) -> Result<(), Problem> {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| Peer(c.0));
-    if peer.is_some_and(|p| has_local_proof(app, &p, &parts.headers, &parts.uri)) {
-        Ok(())
-    } else {
-        Err(Problem::auth_required())
+        .into_response();
+    if headers.get(PRIVATE_NETWORK_ASKED).is_some_and(|v| v == "true") {
+        response.headers_mut().insert(PRIVATE_NETWORK_ALLOWED, HeaderValue::from_static("true"));
     }
+    response
 }
 
-/// Refuses a request with more than one credential, or actor: which of them is meant cannot be told. On routes
-/// that are freed from credentials a single one that names nobody is ignored.
-pub(crate) async fn one_caller(request: Request, next: Next) -> Response {
-    let headers = request.headers();
+/// Where a request comes from.
+pub(crate) fn peer_of(extensions: &Extensions) -> Option<Peer> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|c| Peer(c.0))
+}
+
+/// Whether a request comes from this machine directly and from no page.
+pub(crate) fn is_local_and_no_page(parts: &Parts) -> bool {
+    peer_of(&parts.extensions).is_some_and(|p| is_local(&p, &parts.headers, &parts.uri))
+        && !parts.headers.contains_key(header::ORIGIN)
+}
+
+/// The bearer of a request.
+///
+/// # Errors
+/// `AUTH_INVALID` where there is more than one: which of them is meant cannot be told.
+pub(crate) fn presented(headers: &HeaderMap) -> Result<Presented, Problem> {
     let bearers: Vec<_> = headers.get_all(header::AUTHORIZATION).iter().map(bearer).collect();
     let keys: Vec<_> = headers.get_all(API_KEY).iter().map(|v| Some(v.as_bytes())).collect();
-    let agree = match (bearers.as_slice(), keys.as_slice()) {
-        ([], [] | [_]) | ([_], []) => true,
-        ([bearer], [key]) => bearer == key,
-        _ => false,
+    let one = match (bearers.as_slice(), keys.as_slice()) {
+        ([], []) => return Ok(Presented::Nothing),
+        ([one], []) | ([], [one]) => *one,
+        ([bearer], [key]) if bearer == key => *key,
+        _ => return Err(Problem::ambiguous_credential()),
     };
-    if !agree {
-        return Problem::ambiguous_credential().into_response();
-    }
-    match claimed_actor(headers) {
-        Ok(_) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    }
+    // Hashed before it is parsed: a stored digest proves the shape, and what is not stored is refused whatever
+    // its shape. Only the length is bounded first.
+    let text = one.filter(|t| t.len() <= TOKEN_BYTES_MAX).and_then(|t| std::str::from_utf8(t).ok());
+    Ok(text.map_or(Presented::Malformed, |text| Presented::Token(TokenId::of(text))))
 }
 
 /// The token of an `Authorization: Bearer` line.
-fn bearer(value: &axum::http::HeaderValue) -> Option<&[u8]> {
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii_start())
 }
 
 /// The actor that the caller claims, if it claims one.
@@ -259,7 +330,9 @@ pub(crate) fn claimed_actor(headers: &HeaderMap) -> Result<Option<String>, Probl
 /// add to such a request unasked.
 pub(crate) fn may_send_form(app: &Instance, parts: &Parts) -> bool {
     let credential = parts.headers.contains_key(header::AUTHORIZATION) || parts.headers.contains_key(API_KEY);
-    !parts.headers.contains_key(header::ORIGIN) && (credential || require_operator(app, parts).is_ok())
+    let proof =
+        || peer_of(&parts.extensions).is_some_and(|p| has_local_proof(app, &p, &parts.headers, &parts.uri));
+    !parts.headers.contains_key(header::ORIGIN) && (credential || proof())
 }
 
 #[cfg(test)]

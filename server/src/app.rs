@@ -2,22 +2,36 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, atomic::AtomicUsize},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
 use serde_json::Value;
-use spl_kernel::{identity::PrivateKey, log::Log};
+use spl_kernel::{identity::PrivateKey, log::Log, time::UnixMillis};
+use spl_projections::World;
 use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
-use crate::{budget::Budget, home::Home, metrics::Metrics, published::Published, writer::Writer};
+use crate::{
+    activity::{Activity, Thefts},
+    budget::Budget,
+    env,
+    home::Home,
+    metrics::Metrics,
+    published::Published,
+    stream::OpenStreams,
+    writer::Writer,
+};
 
 /// Who may act without a bearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// No account exists: everything but the open routes answers 503.
+    /// No account was ever made: everything but the open routes answers 503.
     Bootstrap,
+    /// Nobody, but on the open routes.
+    Secure,
+    /// `auth_required` is off: anybody acts on the data plane.
+    Open,
     /// Local requests act on the data plane without a bearer.
     InsecureLocalhost,
 }
@@ -26,6 +40,8 @@ impl Mode {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Bootstrap => "bootstrap",
+            Self::Secure => "secure",
+            Self::Open => "open",
             Self::InsecureLocalhost => "insecure_localhost",
         }
     }
@@ -40,10 +56,12 @@ pub(crate) struct Instance {
     pub(crate) published: Arc<Published>,
     pub(crate) key: PrivateKey,
     pub(crate) did: String,
-    pub(crate) mode: Mode,
+    /// Whether local requests act on the data plane without a bearer.
+    pub(crate) insecure: bool,
     pub(crate) memory: bool,
-    pub(crate) public_url: String,
-    /// Origins of this instance itself: public URL, bind address, loopback names.
+    /// `--public-url`, as browsers write origins.
+    pub(crate) public_url_given: Option<String>,
+    /// Origins of this instance itself, beside its public URL: bind address, loopback names.
     pub(crate) own_origins: Vec<String>,
     pub(crate) bound: SocketAddr,
     /// What proves that a local request comes from the home's owner.
@@ -61,11 +79,58 @@ pub(crate) struct Instance {
     pub(crate) parsing: Arc<Semaphore>,
     /// Walks over records that go on at a time.
     pub(crate) scanning: Arc<Semaphore>,
-    pub(crate) streams: Arc<AtomicUsize>,
+    pub(crate) streams: Arc<OpenStreams>,
     pub(crate) verifying: Arc<Semaphore>,
     pub(crate) backing_up: Arc<Semaphore>,
     pub(crate) last_verify: Mutex<Option<Value>>,
     pub(crate) metrics: Metrics,
+    /// When tokens were last used, and what their bearers were refused.
+    pub(crate) activity: Activity,
+    /// When tokens were presented that a rotation had ended, by account.
+    pub(crate) thefts: Thefts,
+}
+
+impl Instance {
+    /// Who may act without a bearer, as of one state.
+    pub(crate) fn mode(&self, world: &World) -> Mode {
+        if self.insecure {
+            Mode::InsecureLocalhost
+        } else if !world.config.auth_required.value {
+            Mode::Open
+        } else if world.accounts.is_empty() {
+            Mode::Bootstrap
+        } else {
+            Mode::Secure
+        }
+    }
+
+    /// The address that others reach this instance under: as given at start, as configured, or as bound.
+    pub(crate) fn public_url(&self, world: &World) -> String {
+        self.public_url_given
+            .clone()
+            .or_else(|| world.config.public_url.value.clone())
+            .unwrap_or_else(|| format!("http://{}", self.reachable()))
+    }
+
+    /// The bound address, as somebody can call it.
+    fn reachable(&self) -> SocketAddr {
+        if self.bound.ip().is_unspecified() {
+            SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), self.bound.port())
+        } else {
+            self.bound
+        }
+    }
+
+    /// Whether `origin` is one of the instance's own.
+    pub(crate) fn is_own_origin(&self, world: &World, origin: &str) -> bool {
+        self.own_origins.iter().any(|own| own == origin)
+            || self.public_url_given.as_deref().or(world.config.public_url.value.as_deref()) == Some(origin)
+    }
+
+    /// The instant that requests are decided at: the later of the wall clock and the last commit's.
+    pub(crate) fn now(&self) -> UnixMillis {
+        env::now().max(self.log.head().committed_at)
+    }
 }
 
 /// Shared state of the routes.

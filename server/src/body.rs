@@ -13,6 +13,8 @@ use crate::{access::may_send_form, app::Instance, budget::Share, page::Params, p
 
 /// Largest request body.
 pub(crate) const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest request body on open routes.
+pub(crate) const OPEN_BODY_BYTES_MAX: usize = 16 * 1024;
 /// A body arrives within this time.
 const ARRIVAL_MAX: Duration = Duration::from_secs(30);
 /// How much memory is taken from the budget at a time. Small, so that connections that send next to nothing
@@ -26,15 +28,23 @@ const DISCARD_MAX: Duration = Duration::from_secs(3);
 /// A request body in memory, and its share of the memory for all of them.
 #[derive(Debug)]
 pub(crate) struct Received {
-    pub(crate) parts: Parts,
     pub(crate) bytes: Vec<u8>,
     _share: Share,
 }
 
 /// Reads a JSON body. Routes that take one take no parameters.
 pub(crate) async fn read_json(app: &Instance, request: Request) -> Result<Received, Problem> {
+    read_json_within(app, request, BODY_BYTES_MAX).await
+}
+
+/// Reads a JSON body of at most `limit` bytes.
+pub(crate) async fn read_json_within(
+    app: &Instance,
+    request: Request,
+    limit: usize,
+) -> Result<Received, Problem> {
     let (parts, mut body) = request.into_parts();
-    let read = tokio::time::timeout(ARRIVAL_MAX, receive(app, &parts, &mut body)).await;
+    let read = tokio::time::timeout(ARRIVAL_MAX, receive(app, &parts, &mut body, limit)).await;
     let (bytes, share) = match read {
         Ok(Ok(received)) => received,
         Ok(Err(problem)) => {
@@ -51,14 +61,19 @@ pub(crate) async fn read_json(app: &Instance, request: Request) -> Result<Receiv
             ));
         }
     };
-    Ok(Received { parts, bytes, _share: share })
+    Ok(Received { bytes, _share: share })
 }
 
-async fn receive(app: &Instance, parts: &Parts, body: &mut Body) -> Result<(Vec<u8>, Share), Problem> {
+async fn receive(
+    app: &Instance,
+    parts: &Parts,
+    body: &mut Body,
+    limit: usize,
+) -> Result<(Vec<u8>, Share), Problem> {
     let stated =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    if stated.is_some_and(|length| length > BODY_BYTES_MAX) {
-        return Err(Problem::too_large(BODY_BYTES_MAX));
+    if stated.is_some_and(|length| length > limit) {
+        return Err(Problem::too_large(limit));
     }
     check_media_type(app, parts)?;
     Params::new(&parts.uri).finish()?;
@@ -69,8 +84,8 @@ async fn receive(app: &Instance, parts: &Parts, body: &mut Body) -> Result<(Vec<
         let frame = frame.map_err(|_| Problem::invalid_body("the request's body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         let length = bytes.len() + data.len();
-        if length > BODY_BYTES_MAX {
-            return Err(Problem::too_large(BODY_BYTES_MAX));
+        if length > limit {
+            return Err(Problem::too_large(limit));
         }
         if length > held {
             // Grows by half, and the budget knows it.

@@ -178,8 +178,11 @@ fn prepare_key(home: &Home, options: &ServeOptions) -> Result<PrivateKey, BootEr
 fn check_kept_head(home: &Home, log: &Log, options: &ServeOptions) -> Result<(), BootError> {
     let head = log.head();
     let Some(kept) = home.kept_head()? else {
-        if head.sequence == 0 || options.accept_older_log {
+        if head.sequence == 0 {
             return Ok(());
+        }
+        if options.accept_older_log {
+            return Ok(home.note_restored()?);
         }
         return Err(BootError::Mismatch(format!(
             "{} is missing, so nothing says how far this log went; if you trust it, start once with `spl serve --accept-older-log`",
@@ -191,7 +194,10 @@ fn check_kept_head(home: &Home, log: &Log, options: &ServeOptions) -> Result<(),
             .reader()?
             .commit_of(kept.sequence)?
             .is_some_and(|c| c.last_sequence == kept.sequence && c.chain == kept.chain);
-    if contained || options.accept_older_log {
+    if options.accept_older_log && head.sequence > 0 {
+        return Ok(home.note_restored()?);
+    }
+    if contained {
         return Ok(());
     }
     Err(BootError::Mismatch(format!(

@@ -117,6 +117,34 @@ impl Home {
         self.dir.join("keys/head")
     }
 
+    /// Says that the log is older than it was, or was restored: the next start ends its tokens.
+    fn restored_path(&self) -> PathBuf {
+        self.dir.join("keys/restored")
+    }
+
+    /// Whether the next commit has to end all tokens.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.restored_path().exists()
+    }
+
+    /// Notes that an older log comes back, before it does.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_restored(&self) -> Result<(), HomeError> {
+        write_private(&self.restored_path(), b"tokens of this log end at the next start\n")
+    }
+
+    /// Forgets it: the tokens have ended.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn forget_restored(&self) -> Result<(), HomeError> {
+        let path = self.restored_path();
+        fs::remove_file(&path).map_err(io_error(&path))
+    }
+
     /// A file in `run/`.
     #[must_use]
     pub fn run(&self, name: &str) -> PathBuf {

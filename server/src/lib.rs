@@ -4,13 +4,16 @@
 //! [`run()`] serves until a signal; [`offline`] does what can be done with a stopped home.
 
 mod access;
+mod activity;
 mod app;
 mod body;
 mod boot;
 mod budget;
 pub mod disk;
 pub mod env;
+mod first;
 pub mod home;
+mod last_used;
 mod listen;
 mod metrics;
 pub mod offline;
@@ -21,8 +24,10 @@ mod query;
 pub mod routes;
 mod run;
 mod scan;
+mod session;
 mod stream;
 mod telemetry;
+mod view;
 mod wire;
 mod writer;
 

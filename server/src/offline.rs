@@ -14,12 +14,12 @@ use spl_kernel::{
     },
     record::StoredRecord,
 };
-use spl_projections::{World, reserved::Viewer};
+use spl_projections::{World, visibility::Viewer};
 
 use crate::{
     boot::{BootError, forget_index},
     home::{Home, HomeError, HomeLock, KeptHead, read_private},
-    wire,
+    wire::{self, Shown},
 };
 
 /// Hears (records done, records in all).
@@ -167,12 +167,13 @@ impl Offline {
         reserved: bool,
         line: &mut dyn FnMut(&str) -> io::Result<()>,
     ) -> Result<(), OfflineError> {
-        let viewer = if reserved { Viewer::HomeOwner } else { Viewer::Anonymous };
+        let viewer = Viewer::home_owner();
+        let viewer = if reserved { viewer } else { viewer.without_reserved() };
         let mut result = Ok(());
         self.reader()?.scan(since, &mut |stored| {
-            if viewer.sees(&stored.record.thread) {
+            if viewer.sees(&stored) {
                 let mut text = String::new();
-                wire::write_record(&mut text, &stored, false);
+                wire::write_record(&mut text, &stored, Shown::default());
                 result = line(&text);
             }
             result.is_ok()
@@ -307,6 +308,8 @@ pub fn restore(
         None
     };
     forget_index(&home)?;
+    // A backup must not revive what was revoked after it was made.
+    home.note_restored()?;
     // The head is replaced before the log: after a crash in between the start says what is missing, and the
     // restored file still lies beside.
     home.keep_head(KeptHead { sequence: head.sequence, chain: head.chain })?;

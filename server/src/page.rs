@@ -15,6 +15,8 @@ use crate::{
     stream::{STALLED_MAX, channel_body},
 };
 
+/// Longest reason, in characters.
+const REASON_CHARS_MAX: usize = 280;
 /// Rows of a page unless the request says otherwise.
 const LIMIT_DEFAULT: usize = 100;
 /// Most rows of a page.
@@ -73,6 +75,21 @@ impl Params {
         match self.one("limit")? {
             None => Ok(LIMIT_DEFAULT),
             Some(text) => parse_limit(&text),
+        }
+    }
+
+    /// `reason`: why something is taken back, for the trail.
+    pub(crate) fn reason(&mut self) -> Result<Option<String>, Problem> {
+        let reason = self.one("reason")?;
+        let fits = |r: &String| {
+            (1..=REASON_CHARS_MAX).contains(&r.chars().count()) && !r.chars().any(char::is_control)
+        };
+        if reason.as_ref().is_none_or(fits) {
+            Ok(reason)
+        } else {
+            Err(Problem::invalid_query(format!(
+                "`reason` is 1 to {REASON_CHARS_MAX} characters, none of them control characters"
+            )))
         }
     }
 

@@ -7,8 +7,9 @@ use axum::{
 use serde::Serialize;
 use spl_kernel::{
     log::{error::StoreError, verify::chain_of_causes},
-    refusal::{Code, Refusal},
+    refusal::{self, Refusal},
 };
+use spl_projections::consent::Resource;
 
 /// A failed request. What is in here is for the caller; the cause of a fault goes to the log instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +18,14 @@ pub(crate) struct Problem {
     code: &'static str,
     message: String,
     hint: Option<String>,
+    required_scope: Option<String>,
     instructions: Vec<String>,
     retry_after_seconds: Option<u64>,
 }
+
+/// The code of a failed request, for whoever looks at its answer on the way out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Code(pub(crate) &'static str);
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -29,6 +35,8 @@ struct Envelope<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required_scope: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     instructions: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +47,15 @@ impl Problem {
     /// A problem by status and code.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status, code, message, hint: None, instructions: Vec::new(), retry_after_seconds: None }
+        Self {
+            status,
+            code,
+            message,
+            hint: None,
+            required_scope: None,
+            instructions: Vec::new(),
+            retry_after_seconds: None,
+        }
     }
 
     /// Adds what to do about it.
@@ -62,12 +78,6 @@ impl Problem {
 
     pub(crate) fn origin(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "ORIGIN_FORBIDDEN", message)
-    }
-
-    pub(crate) fn auth_required() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "AUTH_REQUIRED", "this route needs an admin credential").hint(
-            "from the machine itself run the spl command with the instance's --home: it proves that it may",
-        )
     }
 
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
@@ -108,6 +118,28 @@ impl Problem {
         .hint("spl serve --logs says why; spl serve --restart tries again")
     }
 
+    /// As the decision says it, before a body is read.
+    pub(crate) fn bootstrap_local_only() -> Self {
+        Refusal::new(refusal::Code::BootstrapLocalOnly, "the first account is made on the machine itself")
+            .hint("run `spl up`, or `spl service-account create --bootstrap --name admin`, with the instance's --home")
+            .into()
+    }
+
+    /// As the decision says it, before a body is read.
+    pub(crate) fn rotate_not_self() -> Self {
+        Refusal::new(refusal::Code::RotateNotSelf, "a token renews only itself")
+            .hint("send the request with the very token that it names; an admin rotates with `spl token rotate <sa_id>`")
+            .into()
+    }
+
+    /// An admin whose actor lacks the grant for a resource.
+    pub(crate) fn consent_denied(actor: Option<&str>, resource: Resource) -> Self {
+        let (actor, resource) = (actor.unwrap_or("<your DID>"), resource.as_str());
+        Refusal::new(refusal::Code::ConsentDenied, format!("this needs the consent grant to read {resource}"))
+            .hint(format!("a holder of the th_consent write grant runs: spl consent grant --grantee {actor} --resource {resource} --access read"))
+            .into()
+    }
+
     pub(crate) fn ambiguous_credential() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "AUTH_INVALID", "the request carries more than one credential")
             .hint("send one of Authorization: Bearer and x-api-key, on one line")
@@ -134,9 +166,11 @@ impl Problem {
             "BOOTSTRAP_REQUIRED",
             "this instance has no service account yet, so nobody can be let in",
         );
-        problem.instructions =
-            vec!["spl serve --stop".into(), "spl serve --daemon --insecure-localhost".into()];
-        problem.hint("for work on this machine alone, serve local requests without a credential")
+        problem.instructions = vec![
+            "spl service-account create --bootstrap --name admin".into(),
+            "spl token save <the api_key that it prints>".into(),
+        ];
+        problem.hint("`spl up`, on the machine that runs the instance, does all of it")
     }
 
     pub(crate) fn rate_limited(message: impl Into<String>) -> Self {
@@ -174,19 +208,27 @@ pub(crate) fn excerpt(text: &str) -> String {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
+        use refusal::Code as C;
         let status = match refusal.code {
-            Code::InvalidBody | Code::InvalidQuery | Code::IngestFailed => StatusCode::BAD_REQUEST,
-            Code::ReservedThread | Code::ReservedKind | Code::NamespaceRejected | Code::DidClaimDenied => {
-                StatusCode::FORBIDDEN
+            C::InvalidBody | C::InvalidQuery | C::InvalidName | C::IngestFailed => StatusCode::BAD_REQUEST,
+            C::AuthRequired | C::AuthInvalid => StatusCode::UNAUTHORIZED,
+            C::ScopeForbidden
+            | C::DidClaimDenied
+            | C::PermissionDenied
+            | C::ConsentDenied
+            | C::ReservedThread
+            | C::ReservedKind
+            | C::NamespaceRejected
+            | C::RotateNotSelf
+            | C::BootstrapLocalOnly => StatusCode::FORBIDDEN,
+            C::NotFound | C::ServiceAccountNotFound | C::TokenNotFound => StatusCode::NOT_FOUND,
+            C::BootstrapClosed | C::ServiceAccountRevoked | C::PermissionLockout | C::LastAdmin => {
+                StatusCode::CONFLICT
             }
-            Code::NotFound => StatusCode::NOT_FOUND,
-            Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            C::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         };
         let problem = Self::new(status, refusal.code.as_str(), refusal.message);
-        match refusal.hint {
-            Some(hint) => problem.hint(hint),
-            None => problem,
-        }
+        Self { hint: refusal.hint, required_scope: refusal.required_scope, ..problem }
     }
 }
 
@@ -204,12 +246,14 @@ impl IntoResponse for Problem {
             code: self.code,
             message: &self.message,
             hint: self.hint.as_deref(),
+            required_scope: self.required_scope.as_deref(),
             instructions: &self.instructions,
             retry_after_seconds: self.retry_after_seconds,
         };
         // Strings and numbers always serialise.
         let body = serde_json::to_string(&envelope).unwrap_or_default();
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        response.extensions_mut().insert(Code(self.code));
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -18,21 +18,24 @@ const RECENT_RECORDS_MAX: usize = 4096;
 /// Most bytes of bodies kept for streams.
 const RECENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A record with its stream frame, serialised once for all subscribers, when the first one asks.
+/// A record with its stream frames, each serialised once for all subscribers, when the first one asks.
 #[derive(Debug)]
 pub(crate) struct Frame {
     /// The record.
     pub(crate) stored: Arc<StoredRecord>,
     bytes: OnceLock<Bytes>,
+    with_provenance: OnceLock<Bytes>,
 }
 
 impl Frame {
     pub(crate) fn new(stored: Arc<StoredRecord>) -> Self {
-        Self { stored, bytes: OnceLock::new() }
+        Self { stored, bytes: OnceLock::new(), with_provenance: OnceLock::new() }
     }
 
-    pub(crate) fn bytes(&self) -> Bytes {
-        self.bytes.get_or_init(|| wire::frame(&self.stored)).clone()
+    /// The frame; admins get one of their own, with origin and token.
+    pub(crate) fn bytes(&self, provenance: bool) -> Bytes {
+        let frame = if provenance { &self.with_provenance } else { &self.bytes };
+        frame.get_or_init(|| wire::frame(&self.stored, provenance)).clone()
     }
 }
 
@@ -60,7 +63,8 @@ impl Published {
     }
 
     /// Makes a written group visible: its records first, then state, then the head that wakes streams.
-    pub(crate) fn publish(&self, world: &World, written: &[Vec<Arc<StoredRecord>>]) {
+    /// `reformed` says that state is the same but in another form.
+    pub(crate) fn publish(&self, world: &World, reformed: bool, written: &[Vec<Arc<StoredRecord>>]) {
         let mut last = None;
         {
             let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +78,7 @@ impl Published {
                 recent.bytes = recent.bytes.saturating_sub(frame.stored.record.body.len());
             }
         }
-        if world.folded_through != self.world.load().folded_through {
+        if reformed || world.folded_through != self.world.load().folded_through {
             self.world.store(Arc::new(world.clone()));
         }
         if let Some(last) = last {
@@ -85,6 +89,11 @@ impl Published {
     /// State at one instant.
     pub(crate) fn world(&self) -> arc_swap::Guard<Arc<World>> {
         self.world.load()
+    }
+
+    /// State at one instant, for longer than a moment.
+    pub(crate) fn world_arc(&self) -> Arc<World> {
+        self.world.load_full()
     }
 
     /// Position of the last record.

@@ -3,13 +3,13 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex, atomic::AtomicUsize},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures_util::FutureExt as _;
 use serde_json::json;
-use spl_kernel::{commit::Head, log::verify::chain_of_causes};
+use spl_kernel::log::verify::chain_of_causes;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -19,17 +19,18 @@ use zeroize::Zeroizing;
 
 use crate::{
     access::has_loopback_host,
+    activity::{self, Activity, Thefts},
     app::{App, Instance, Mode},
     boot::{BootError, Booted, boot},
     budget::Budget,
-    env,
+    env, first,
     home::{Home, HomeError, HomeLock, KeptHead, write_private},
     listen,
     metrics::Metrics,
     published::Published,
     routes::router,
     telemetry,
-    writer::{Command, Writer},
+    writer::Writer,
 };
 
 /// Memory for request bodies, and for answers, in bytes each.
@@ -70,6 +71,10 @@ pub struct ServeOptions {
     pub foreground: bool,
     /// What is logged, as `RUST_LOG` has it.
     pub log_filter: Option<String>,
+    /// `SPL_BOOTSTRAP_TOKEN`: the secret of a first account's token, where no account was ever made.
+    pub bootstrap_token: Option<Zeroizing<String>>,
+    /// The actor of that account.
+    pub bootstrap_actor: String,
 }
 
 /// Why an instance did not start, or not end well.
@@ -91,11 +96,18 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
-    /// The first commit of a new log could not be written.
+    /// The first commits of this start could not be written.
     #[error("the first commit could not be written; logs/spl.log in the home directory says why")]
     FirstCommit,
+    /// `--keep-token` is no token's id.
+    #[error(
+        "--keep-token {0:?} is not the id of a token: 64 lowercase hex digits, as `spl token info` prints them"
+    )]
+    KeepToken(String),
     /// The public URL is none.
-    #[error("--public-url {0:?} is not an origin such as https://spl.example.com")]
+    #[error(
+        "--public-url {0:?} is not an origin such as https://spl.example.com; plain http is for localhost, private and tailnet addresses"
+    )]
     PublicUrl(String),
     /// The operating system said no.
     #[error("{0}")]
@@ -134,16 +146,7 @@ pub fn serve_until(
 
 fn check_origin(url: &str) -> Result<String, ServeError> {
     let refused = || ServeError::PublicUrl(url.to_owned());
-    let uri: axum::http::Uri = url.parse().map_err(|_| refused())?;
-    let scheme = uri.scheme_str().filter(|s| matches!(*s, "http" | "https")).ok_or_else(refused)?;
-    let authority = uri.authority().filter(|a| !a.as_str().contains('@')).ok_or_else(refused)?;
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err(refused());
-    }
-    // As browsers write origins: lower case, without the scheme's own port.
-    let own_port = if scheme == "https" { ":443" } else { ":80" };
-    let authority = authority.as_str().to_ascii_lowercase();
-    Ok(format!("{scheme}://{}", authority.strip_suffix(own_port).unwrap_or(&authority)))
+    spl_projections::config::check_public_url(url).map_err(|_| refused())
 }
 
 /// 127.0.0.1 always, and what was asked for besides; an unspecified address takes it in.
@@ -182,19 +185,10 @@ async fn serve(
     let published = Arc::new(Published::new(world.clone(), log.head()));
     let keeps_head = (!options.memory).then(|| home.clone());
     let writer = Writer::start(log.clone(), world, published.clone(), keeps_head.clone())?;
-    if log.head() == Head::EMPTY {
-        // The first commit says who the instance is.
-        let named = writer.submit(Command::NameInstance(key.public())).await;
-        named.map_err(|_| ServeError::FirstCommit)?;
-    }
-    if let Some(home) = &keeps_head {
-        let head = log.head();
-        home.keep_head(KeptHead { sequence: head.sequence, chain: head.chain })?;
-    }
     let local_url = format!("http://127.0.0.1:{}", bound.port());
     let app: App = Arc::new(Instance {
-        own_origins: own_origins(public_url.as_deref(), bound),
-        public_url: public_url.clone().unwrap_or_else(|| local_url.clone()),
+        own_origins: own_origins(bound),
+        public_url_given: public_url,
         local_proof: local_proof()?,
         home,
         log,
@@ -202,7 +196,7 @@ async fn serve(
         published,
         key,
         did,
-        mode: if options.insecure_localhost { Mode::InsecureLocalhost } else { Mode::Bootstrap },
+        insecure: options.insecure_localhost,
         memory: options.memory,
         bound,
         started: env::monotonic(),
@@ -212,13 +206,21 @@ async fn serve(
         stream_budget: Budget::new(STREAM_BUDGET_BYTES),
         parsing: Arc::new(Semaphore::new(PARSING_MAX)),
         scanning: Arc::new(Semaphore::new(SCANNING_MAX)),
-        streams: Arc::new(AtomicUsize::new(0)),
+        streams: Arc::default(),
         verifying: Arc::new(Semaphore::new(1)),
         backing_up: Arc::new(Semaphore::new(2)),
         last_verify: Mutex::new(None),
         metrics: Metrics::new(),
+        activity: Activity::default(),
+        thefts: Thefts::default(),
     });
-    warn_at_start(&app, public_url.as_deref());
+    first::commands(&app, &options).await?;
+    if let Some(home) = &keeps_head {
+        let head = app.log.head();
+        home.keep_head(KeptHead { sequence: head.sequence, chain: head.chain })?;
+    }
+    warn_at_start(&app);
+    let noting = tokio::spawn(activity::keep_noted(app.clone()));
     // Who reads the run files may signal at once: the first look makes sure that signals are caught from here on.
     let mut stop_when = Box::pin(stop_when);
     let stops_already = (&mut stop_when).now_or_never().is_some();
@@ -232,6 +234,9 @@ async fn serve(
         stop.send_replace(true);
     });
     listen::serve(listeners, router(app.clone()), stopping).await;
+    if tokio::time::timeout(STOP_MAX, noting).await.is_err() {
+        tracing::error!("activity was not written in time");
+    }
     let finished = tokio::task::spawn_blocking({
         let app = app.clone();
         move || app.writer.stop()
@@ -266,7 +271,7 @@ async fn first_signal() {
     });
 }
 
-fn own_origins(public_url: Option<&str>, bound: SocketAddr) -> Vec<String> {
+fn own_origins(bound: SocketAddr) -> Vec<String> {
     let port = bound.port();
     let mut origins = vec![
         format!("http://127.0.0.1:{port}"),
@@ -276,7 +281,6 @@ fn own_origins(public_url: Option<&str>, bound: SocketAddr) -> Vec<String> {
     if !bound.ip().is_unspecified() {
         origins.push(format!("http://{bound}"));
     }
-    origins.extend(public_url.map(str::to_owned));
     origins
 }
 
@@ -286,18 +290,24 @@ fn local_proof() -> Result<Zeroizing<String>, ServeError> {
     Ok(Zeroizing::new(data_encoding::HEXLOWER.encode(&*random)))
 }
 
-fn warn_at_start(app: &Instance, public_url: Option<&str>) {
-    if app.mode == Mode::InsecureLocalhost {
-        tracing::warn!("--insecure-localhost: every process on this machine may read and write records");
-        if public_url.is_some() && !has_loopback_host(&app.public_url) {
-            tracing::warn!(
-                "the public URL is not a loopback one: a proxy in front would expose every record"
-            );
+fn warn_at_start(app: &Instance) {
+    let world = app.published.world();
+    match app.mode(&world) {
+        Mode::InsecureLocalhost => {
+            tracing::warn!("--insecure-localhost: every process on this machine may read and write records");
+            if !has_loopback_host(&app.public_url(&world)) {
+                tracing::warn!(
+                    "the public URL is not a loopback one: a proxy in front would expose every record"
+                );
+            }
         }
-    } else {
-        tracing::warn!(
-            "no service account exists: all but the open routes answer 503; for work on this machine alone use --insecure-localhost"
-        );
+        Mode::Open => {
+            tracing::warn!("auth_required is off: whoever reaches this instance reads and writes records");
+        }
+        Mode::Bootstrap => tracing::warn!(
+            "no service account exists: all but the open routes answer 503; `spl up` makes the first one"
+        ),
+        Mode::Secure => {}
     }
 }
 

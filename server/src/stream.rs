@@ -2,9 +2,10 @@
 //! only the head, so a slow reader lags and loses nothing.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -21,8 +22,13 @@ use spl_kernel::{
     limits,
     log::{Range, error::StoreError, verify::chain_of_causes},
     record::StoredRecord,
+    time::UnixMillis,
 };
-use spl_projections::reserved::Viewer;
+use spl_projections::{
+    authority::{Presented, Ticket},
+    tokens::TokenId,
+    visibility::{Extent, Viewer},
+};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
@@ -38,6 +44,10 @@ use crate::{
 
 /// Most streams of an instance.
 const STREAMS_MAX: usize = 10_000;
+/// Most streams of one token.
+const STREAMS_OF_TOKEN_MAX: usize = 100;
+/// Heartbeats of narrowed tokens stand at multiples of this.
+const NARROWED_STEP: u64 = 64;
 /// A heartbeat at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A client that takes nothing for this long is closed.
@@ -69,13 +79,14 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    fn passes(&self, stored: &StoredRecord) -> bool {
+    fn passes(&self, stored: &StoredRecord, viewer: &Viewer) -> bool {
         let record = &stored.record;
-        Viewer::Anonymous.sees(&record.thread)
+        viewer.extent(&record.thread) != Extent::None
             && (self.threads.is_empty() || self.threads.contains(&record.thread))
             && self.actor.as_ref().is_none_or(|a| *a == record.actor)
             && self.act.as_ref().is_none_or(|a| a == record.act.as_str())
             && self.kind.as_ref().is_none_or(|k| kind_of(stored).as_deref() == Some(k))
+            && viewer.sees(stored)
     }
 }
 
@@ -101,14 +112,47 @@ pub(crate) enum Start {
     SinceClock(u64),
 }
 
+/// Open streams: all of them, and those of each token.
+#[derive(Debug, Default)]
+pub(crate) struct OpenStreams {
+    all: AtomicUsize,
+    of_token: Mutex<HashMap<TokenId, usize>>,
+}
+
+impl OpenStreams {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.all.load(Ordering::Acquire)
+    }
+
+    fn of_token(&self) -> MutexGuard<'_, HashMap<TokenId, usize>> {
+        self.of_token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Counts a stream while it is open.
-struct Counted(Arc<AtomicUsize>);
+#[derive(Debug)]
+struct Counted {
+    streams: Arc<OpenStreams>,
+    token: Option<TokenId>,
+}
 
 impl Counted {
-    fn new(streams: &Arc<AtomicUsize>) -> Result<Self, Problem> {
-        let counted = Self(streams.clone());
-        if streams.fetch_add(1, Ordering::AcqRel) >= STREAMS_MAX {
+    fn new(streams: &Arc<OpenStreams>, token: Option<TokenId>) -> Result<Self, Problem> {
+        streams.all.fetch_add(1, Ordering::AcqRel);
+        if let Some(token) = token {
+            *streams.of_token().entry(token).or_default() += 1;
+        }
+        let counted = Self { streams: streams.clone(), token };
+        if streams.count() > STREAMS_MAX {
             return Err(Problem::rate_limited("the instance has as many open streams as it takes"));
+        }
+        let of_token = token.and_then(|t| streams.of_token().get(&t).copied()).unwrap_or(0);
+        if of_token > STREAMS_OF_TOKEN_MAX {
+            return Err(Problem::rate_limited(format!(
+                "the token has {STREAMS_OF_TOKEN_MAX} open streams already"
+            ))
+            .hint("close some of them, or follow everything with GET /v1/events/stream"));
         }
         Ok(counted)
     }
@@ -116,19 +160,33 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.streams.all.fetch_sub(1, Ordering::AcqRel);
+        let Some(token) = self.token else { return };
+        let mut of_token = self.streams.of_token();
+        if let Some(count) = of_token.get_mut(&token) {
+            *count -= 1;
+            if *count == 0 {
+                of_token.remove(&token);
+            }
+        }
     }
 }
 
-/// Opens a stream.
-pub(crate) fn open(app: &App, filter: Filter, start: Start) -> Result<Response, Problem> {
-    let counted = Counted::new(&app.streams)?;
+/// Opens a stream for whoever holds these credentials.
+pub(crate) fn open(app: &App, ticket: Ticket, filter: Filter, start: Start) -> Result<Response, Problem> {
+    let token = match ticket.bearer {
+        Presented::Token(id) if app.published.world().tokens.get(&id).is_some() => Some(id),
+        _ => None,
+    };
+    let counted = Counted::new(&app.streams, token)?;
     let (sender, receiver) = mpsc::channel(QUEUED_CHUNKS);
     let producer = Producer {
         app: app.clone(),
+        ticket,
         filter: Arc::new(filter),
         floor: None,
         cursor: app.published.head(),
+        sent: 0,
         next_heartbeat: env::monotonic(),
         sender,
         _counted: counted,
@@ -239,10 +297,13 @@ struct Step {
 /// One stream's side of the instance.
 struct Producer {
     app: App,
+    ticket: Ticket,
     filter: Arc<Filter>,
     floor: Option<Floor>,
     /// The last position decided for this stream.
     cursor: u64,
+    /// The last position that was sent.
+    sent: u64,
     next_heartbeat: Instant,
     sender: mpsc::Sender<Bytes>,
     _counted: Counted,
@@ -255,17 +316,30 @@ async fn stopped(shutdown: &mut tokio::sync::watch::Receiver<bool>) {
 }
 
 /// Why a stream ends.
-struct Ended;
+enum Ended {
+    /// The client is gone, or the log failed: nobody is told.
+    Silently,
+    /// What the client came with is of no use any more.
+    Revoked,
+}
+
+/// What a client sees now, and until when that holds by itself.
+struct Now {
+    viewer: Arc<Viewer>,
+    expires_at: Option<UnixMillis>,
+}
 
 impl Producer {
     async fn run(mut self, start: Start) {
         let mut shutdown = self.app.shutdown.clone();
         tokio::select! {
-            // Whether it ended because of the client or the log, there is nothing left to tell here.
-            _ = self.serve(start) => return,
-            () = stopped(&mut shutdown) => {}
+            ended = self.serve(start) => match ended {
+                Err(Ended::Revoked) => self.say_revoked().await,
+                // There is nobody left to tell.
+                Ok(()) | Err(Ended::Silently) => {}
+            },
+            () = stopped(&mut shutdown) => self.say_goodbye().await,
         }
-        self.say_goodbye().await;
     }
 
     async fn serve(&mut self, start: Start) -> Result<(), Ended> {
@@ -282,33 +356,71 @@ impl Producer {
         self.send(format!("retry: {RETRY_MS}\n").into()).await?;
         loop {
             let end = *head.borrow_and_update();
+            // State is never older than the head that was seen: what ends a token is known before anything
+            // that was written after it is sent.
+            let mut now = self.look()?;
             while self.cursor < end {
-                self.beat_if_due().await?;
-                self.advance(end).await?;
+                self.beat_if_due(&now).await?;
+                self.advance(&now, end).await?;
+                now = self.look()?;
             }
-            self.beat_if_due().await?;
+            self.beat_if_due(&now).await?;
+            let mut pause = self.next_heartbeat.saturating_duration_since(env::monotonic());
+            if let Some(at) = now.expires_at {
+                pause = pause.min(Duration::from_millis(at.0.saturating_sub(self.app.now().0)));
+            }
             tokio::select! {
-                changed = head.changed() => changed.map_err(|_| Ended)?,
-                () = self.sender.closed() => return Err(Ended),
-                () = env::sleep(self.next_heartbeat.saturating_duration_since(env::monotonic())) => {}
+                changed = head.changed() => changed.map_err(|_| Ended::Silently)?,
+                () = self.sender.closed() => return Err(Ended::Silently),
+                () = env::sleep(pause) => {}
             }
         }
     }
 
+    /// Decides again on the client's credentials and on what it sees.
+    fn look(&self) -> Result<Now, Ended> {
+        let (world, now) = (self.app.published.world(), self.app.now());
+        let caller = world.admit(&self.ticket, now).map_err(|_| Ended::Revoked)?;
+        let viewer = world.viewer(&caller, now);
+        if viewer.sees_nothing() {
+            return Err(Ended::Revoked);
+        }
+        // Where no layer runs a token's end changes nothing.
+        let expires_at = caller.bearer.filter(|_| !caller.freed).and_then(|b| b.expires_at);
+        Ok(Now { viewer: Arc::new(viewer), expires_at })
+    }
+
     /// Sends a heartbeat every so often, however busy or quiet the instance is: it tells a client that the
     /// stream lives, and how far it is.
-    async fn beat_if_due(&mut self) -> Result<(), Ended> {
+    async fn beat_if_due(&mut self, seen: &Now) -> Result<(), Ended> {
         let now = env::monotonic();
         if now < self.next_heartbeat {
             return Ok(());
         }
         self.next_heartbeat = now + HEARTBEAT;
-        let data = format!("{{\"cursor\":\"{}\"}}", self.cursor);
-        self.send(wire::event("heartbeat", Some(self.cursor), &data)).await
+        // Who sees a part learns from its heartbeats only roughly how much the rest is; never less than what it
+        // was sent, or it would be sent that again.
+        let cursor = if seen.viewer.is_narrowed() {
+            (self.cursor - self.cursor % NARROWED_STEP).max(self.sent)
+        } else {
+            self.cursor
+        };
+        let data = format!("{{\"cursor\":\"{cursor}\"}}");
+        self.send(wire::event("heartbeat", Some(cursor), &data)).await
     }
 
     async fn send(&self, bytes: Bytes) -> Result<(), Ended> {
-        if deliver(&self.app.stream_budget, &self.sender, bytes).await { Ok(()) } else { Err(Ended) }
+        if deliver(&self.app.stream_budget, &self.sender, bytes).await {
+            Ok(())
+        } else {
+            Err(Ended::Silently)
+        }
+    }
+
+    async fn say_revoked(&self) {
+        let data = "{\"code\":\"revoked\",\"message\":\"the token was revoked, has expired, or reaches nothing here any more\"}";
+        let event = wire::event("error", None, data);
+        let _ = tokio::time::timeout(GOODBYE_MAX, self.sender.send(event)).await;
     }
 
     async fn say_goodbye(&self) {
@@ -321,33 +433,38 @@ impl Producer {
     }
 
     /// Sends what comes next after the cursor, and moves it.
-    async fn advance(&mut self, end: u64) -> Result<(), Ended> {
+    async fn advance(&mut self, now: &Now, end: u64) -> Result<(), Ended> {
         if self.sender.is_closed() {
-            return Err(Ended);
+            return Err(Ended::Silently);
         }
         let step = match self.app.published.recent_after(self.cursor, STEP_RECORDS) {
-            Some(frames) => self.step_through_recent(&frames, end),
+            Some(frames) => self.step_through_recent(now, &frames, end),
             None => {
-                let (app, filter, floor, cursor) =
-                    (self.app.clone(), self.filter.clone(), self.floor, self.cursor);
-                blocking(move || step_through_log(&app, &filter, floor, cursor, end)).await?
+                let (app, passes, cursor) = (self.app.clone(), self.passes(now), self.cursor);
+                blocking(move || step_through_log(&app, &passes, cursor, end)).await?
             }
         };
         if !step.chunk.is_empty() {
             self.send(step.chunk).await?;
+            self.sent = step.reached;
         }
         // Only what was handed over counts as decided.
         self.cursor = step.reached;
         Ok(())
     }
 
-    fn step_through_recent(&self, frames: &[Arc<Frame>], end: u64) -> Step {
+    fn passes(&self, now: &Now) -> Passes {
+        Passes { filter: self.filter.clone(), floor: self.floor, viewer: now.viewer.clone() }
+    }
+
+    fn step_through_recent(&self, now: &Now, frames: &[Arc<Frame>], end: u64) -> Step {
+        let passes = self.passes(now);
         let mut taken: Vec<Bytes> = Vec::new();
         let mut bytes = 0;
         let mut reached = self.cursor;
         for frame in frames.iter().take_while(|f| f.stored.sequence <= end) {
-            if carries(&self.filter, self.floor, &frame.stored) {
-                let frame = frame.bytes();
+            if passes.carries(&frame.stored) {
+                let frame = frame.bytes(passes.viewer.sees_provenance());
                 bytes += frame.len();
                 taken.push(frame);
             }
@@ -383,32 +500,34 @@ impl Producer {
                 return Ok(first.sequence - 1);
             }
         }
-        Err(Ended)
+        Err(Ended::Silently)
     }
 }
 
-/// Whether a stream carries a record.
-fn carries(filter: &Filter, floor: Option<Floor>, stored: &StoredRecord) -> bool {
-    let below = floor.is_some_and(|f| stored.sequence <= f.through && stored.record.clock < f.clock);
-    !below && filter.passes(stored)
+/// Which records a stream carries at one instant.
+struct Passes {
+    filter: Arc<Filter>,
+    floor: Option<Floor>,
+    viewer: Arc<Viewer>,
+}
+
+impl Passes {
+    fn carries(&self, stored: &StoredRecord) -> bool {
+        let below = self.floor.is_some_and(|f| stored.sequence <= f.through && stored.record.clock < f.clock);
+        !below && self.filter.passes(stored, &self.viewer)
+    }
 }
 
 /// Reads the log after the cursor: through the thread's index where the stream is of one thread. Holds one
 /// record at a time.
-fn step_through_log(
-    app: &Instance,
-    filter: &Filter,
-    floor: Option<Floor>,
-    cursor: u64,
-    end: u64,
-) -> Result<Step, StoreError> {
+fn step_through_log(app: &Instance, passes: &Passes, cursor: u64, end: u64) -> Result<Step, StoreError> {
     let reader = app.log.reader()?;
     let (mut chunk, mut looked_at, mut read_bytes, mut reached) = (Vec::new(), 0, 0, end);
     let mut take = |stored: &StoredRecord| -> bool {
         looked_at += 1;
         read_bytes += stored.record.body.len();
-        if carries(filter, floor, stored) {
-            chunk.extend_from_slice(&wire::frame(stored));
+        if passes.carries(stored) {
+            chunk.extend_from_slice(&wire::frame(stored, passes.viewer.sees_provenance()));
         }
         let more = looked_at < STEP_RECORDS && chunk.len() < STEP_BYTES && read_bytes < 16 * STEP_BYTES;
         if !more {
@@ -416,7 +535,7 @@ fn step_through_log(
         }
         more
     };
-    if let [thread] = filter.threads.as_slice() {
+    if let [thread] = passes.filter.threads.as_slice() {
         let range = Range { low: cursor + 1, high: end, limit: STEP_RECORDS, descending: false };
         for sequence in app.log.index().thread(thread, range)? {
             let missing = || StoreError::Damaged(format!("record {sequence} is missing"));
@@ -437,9 +556,9 @@ async fn blocking<T: Send + 'static>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => {
             tracing::error!(cause = %chain_of_causes(&error), "a stream could not read the log");
-            Err(Ended)
+            Err(Ended::Silently)
         }
-        Err(_) => Err(Ended),
+        Err(_) => Err(Ended::Silently),
     }
 }
 
@@ -449,11 +568,25 @@ mod tests {
 
     #[test]
     fn streams_are_counted_and_one_too_many_is_refused() {
-        let streams = Arc::new(AtomicUsize::new(0));
-        let open: Vec<_> = (0..STREAMS_MAX).map(|_| Counted::new(&streams).unwrap()).collect();
-        assert!(Counted::new(&streams).is_err());
-        assert_eq!(streams.load(Ordering::Acquire), STREAMS_MAX);
+        let streams = Arc::new(OpenStreams::default());
+        let open: Vec<_> = (0..STREAMS_MAX).map(|_| Counted::new(&streams, None).unwrap()).collect();
+        assert!(Counted::new(&streams, None).is_err());
+        assert_eq!(streams.count(), STREAMS_MAX);
         drop(open);
-        assert_eq!(streams.load(Ordering::Acquire), 0);
+        assert_eq!(streams.count(), 0);
+    }
+
+    #[test]
+    fn a_token_has_streams_of_its_own() {
+        let streams = Arc::new(OpenStreams::default());
+        let (one, other) = (TokenId([1; 32]), TokenId([2; 32]));
+        let open: Vec<_> =
+            (0..STREAMS_OF_TOKEN_MAX).map(|_| Counted::new(&streams, Some(one)).unwrap()).collect();
+        assert!(Counted::new(&streams, Some(one)).is_err());
+        assert!(Counted::new(&streams, Some(other)).is_ok());
+        drop(open);
+        assert!(Counted::new(&streams, Some(one)).is_ok());
+        assert_eq!(streams.count(), 0);
+        assert!(streams.of_token().is_empty());
     }
 }

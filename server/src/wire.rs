@@ -9,12 +9,13 @@ use spl_kernel::{
     record::StoredRecord,
     thread::{Participant, Status, Summary},
 };
+use spl_projections::visibility::Viewer;
 
 /// Appends a record as JSON, its body as stored.
-pub(crate) fn write_record(out: &mut String, stored: &StoredRecord, with_object: bool) {
+pub(crate) fn write_record(out: &mut String, stored: &StoredRecord, shown: Shown) {
     let record = &stored.record;
     out.push('{');
-    if with_object {
+    if shown.object {
         out.push_str("\"object\":\"record\",");
     }
     let _ = write!(out, "\"id\":\"{}\",\"parents\":[", record.id);
@@ -39,7 +40,33 @@ pub(crate) fn write_record(out: &mut String, stored: &StoredRecord, with_object:
         }
         None => out.push_str("null"),
     }
-    let _ = write!(out, ",\"sequence\":{},\"created_at\":\"{}\"}}", stored.sequence, stored.committed_at);
+    let _ = write!(out, ",\"sequence\":{},\"created_at\":\"{}\"", stored.sequence, stored.committed_at);
+    if shown.provenance {
+        write_provenance(out, stored);
+    }
+    out.push('}');
+}
+
+/// Who wrote a record and how: for admins.
+fn write_provenance(out: &mut String, stored: &StoredRecord) {
+    let provenance = &stored.provenance;
+    let _ = write!(out, ",\"origin\":\"{}\"", provenance.origin.as_str());
+    if let Some(account) = &provenance.service_account_id {
+        out.push_str(",\"service_account_id\":");
+        write_string(out, account);
+    }
+    if let Some(token) = &provenance.token_id {
+        let _ = write!(out, ",\"token_id\":\"{}\"", data_encoding::HEXLOWER.encode(token));
+    }
+}
+
+/// What of a record is written beside its fields, position and time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// `object: "record"`
+    pub(crate) object: bool,
+    /// Origin, account and token.
+    pub(crate) provenance: bool,
 }
 
 fn write_string(out: &mut String, text: &str) {
@@ -47,18 +74,23 @@ fn write_string(out: &mut String, text: &str) {
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
-/// A record as JSON text.
-pub(crate) fn record(stored: &StoredRecord) -> String {
+/// A record as JSON text, as a viewer sees it.
+pub(crate) fn record(stored: &StoredRecord, viewer: &Viewer) -> String {
     let mut out = String::with_capacity(stored.record.body.len() + 512);
-    write_record(&mut out, stored, true);
+    write_record(&mut out, stored, Shown { object: true, provenance: viewer.sees_provenance() });
     out
+}
+
+/// What a writer who may not read is told of its record.
+pub(crate) fn receipt(stored: &StoredRecord) -> String {
+    format!("{{\"object\":\"record\",\"id\":\"{}\",\"sequence\":{}}}", stored.record.id, stored.sequence)
 }
 
 /// A record as a stream frame, on one line for every reader: some take U+0085, U+2028 and U+2029 for ends of
 /// lines, so these are escaped.
-pub(crate) fn frame(stored: &StoredRecord) -> Bytes {
+pub(crate) fn frame(stored: &StoredRecord, provenance: bool) -> Bytes {
     let mut data = format!("{{\"id\":\"{}\",\"record\":", stored.record.id);
-    write_record(&mut data, stored, true);
+    write_record(&mut data, stored, Shown { object: true, provenance });
     let _ = write!(data, ",\"cursor\":\"{}\"}}", stored.sequence);
     if data.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
         data =

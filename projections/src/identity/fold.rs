@@ -1,5 +1,3 @@
-use spl_kernel::json::Object;
-
 use super::Identity;
 use crate::event::{FormatError, Members};
 
@@ -13,11 +11,8 @@ pub struct Created {
 }
 
 /// Decodes the body, strictly.
-pub(crate) fn decode(body: &Object) -> Result<Created, FormatError> {
-    let members = Members::new(
-        body,
-        &["kind", "did", "method", "public_key", "public_key_multibase", "key_fp", "created_at"],
-    )?;
+pub(crate) fn decode(members: &Members<'_>) -> Result<Created, FormatError> {
+    members.only(&["did", "method", "public_key", "public_key_multibase", "key_fp", "created_at"])?;
     if members.str("method")? != "key" {
         return Err(FormatError("identity method".into()));
     }

@@ -4,7 +4,8 @@ mod decide;
 mod fold;
 mod state;
 
-pub use decide::{CREATED_KIND, THREAD, create};
+pub(crate) use decide::create;
+pub use decide::{CREATED_KIND, THREAD};
 pub use fold::Created;
 pub(crate) use fold::decode;
 pub use state::Identity;

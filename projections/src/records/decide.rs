@@ -31,12 +31,19 @@ pub trait Ledger {
         actor: &str,
         clock: u64,
     ) -> Result<Option<(u64, RecordId)>, Self::Error>;
+
+    /// The id of the record at a position.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    fn record_id(&self, sequence: u64) -> Result<Option<RecordId>, Self::Error>;
 }
 
 /// Clocks taken by commands that are decided but not yet in the log: the rest of the group.
 #[derive(Debug, Default)]
 pub struct Pending {
     threads: HashSet<String>,
+    ids: HashMap<u64, RecordId>,
     taken: HashMap<(String, String), BTreeMap<u64, (u64, RecordId)>>,
 }
 
@@ -47,8 +54,15 @@ impl Pending {
         self.threads.contains(thread)
     }
 
+    /// The id of the record that will be at a position.
+    #[must_use]
+    pub fn id_at(&self, sequence: u64) -> Option<RecordId> {
+        self.ids.get(&sequence).copied()
+    }
+
     fn merge(&mut self, other: Self) {
         for (key, clocks) in other.taken {
+            self.ids.extend(clocks.values().copied());
             self.threads.insert(key.0.clone());
             self.taken.entry(key).or_default().extend(clocks);
         }

@@ -2,16 +2,18 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode, Uri},
+    http::{StatusCode, Uri},
     response::Response,
 };
 use serde_json::{Value, json};
 
+use spl_projections::scope::Scope;
+
 use super::answer;
 use crate::{
-    access::claimed_actor,
     app::{App, Instance, Mode},
     page::{Params, json as json_answer},
+    session::Session,
 };
 
 fn capabilities_of(app: &Instance) -> Value {
@@ -19,7 +21,7 @@ fn capabilities_of(app: &Instance) -> Value {
         "object": "capabilities_manifest",
         "manifest_version": "1",
         "daemon": { "name": "spl", "version": env!("CARGO_PKG_VERSION"), "api_version": "v1" },
-        "auth": { "required": app.mode == Mode::Bootstrap },
+        "auth": { "required": matches!(app.mode(&app.published.world()), Mode::Bootstrap | Mode::Secure) },
         "did_methods": ["did:sync", "did:key"],
         "record": {
             "algebra_version": "v1",
@@ -44,17 +46,38 @@ pub(super) async fn manifest(State(app): State<App>, uri: Uri) -> Response {
     answer(Params::new(&uri).finish().map(|()| {
         json_answer(
             StatusCode::OK,
-            &json!({ "instance_did": app.did, "url": app.public_url, "capabilities_manifest": capabilities_of(&app) }),
+            &json!({
+                "instance_did": app.did,
+                "url": app.public_url(&app.published.world()),
+                "capabilities_manifest": capabilities_of(&app),
+            }),
         )
     }))
 }
 
+/// `GET /v1/scope_presets`: the scope lists that invites and pages offer by name.
+pub(super) async fn scope_presets(uri: Uri) -> Response {
+    answer(Params::new(&uri).finish().map(|()| {
+        let preset = |name: &str, scopes: &[Scope], default: bool| {
+            let scopes: Vec<&str> = scopes.iter().map(|s| s.as_str()).collect();
+            json!({ "object": "scope_preset", "name": name, "scopes": scopes, "default": default })
+        };
+        let presets = [
+            preset("reader", &[Scope::RecordsRead], false),
+            preset("contributor", &[Scope::RecordsRead, Scope::RecordsWrite], true),
+            preset("admin", &[Scope::Admin], false),
+        ];
+        json_answer(StatusCode::OK, &json!({ "object": "list", "data": presets, "next_cursor": null }))
+    }))
+}
+
 /// `GET /v1/identity`
-pub(super) async fn identity(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Response {
-    let result = Params::new(&uri).finish().and_then(|()| {
-        let actor = claimed_actor(&headers)?;
+pub(super) async fn identity(State(app): State<App>, session: Session, uri: Uri) -> Response {
+    let result = Params::new(&uri).finish().map(|()| {
         let key = app.key.public();
-        Ok(json_answer(
+        let caller = &session.caller;
+        let bearer = caller.bearer.as_ref();
+        json_answer(
             StatusCode::OK,
             &json!({
                 "object": "identity",
@@ -63,11 +86,15 @@ pub(super) async fn identity(State(app): State<App>, uri: Uri, headers: HeaderMa
                 "public_key": key.base64url(),
                 "key_fingerprint": key.fingerprint(),
                 "caller": {
-                    "actor": actor, "display_name": null, "scopes": [], "service_account_id": null,
-                    "expires_at": null, "is_authenticated": false,
+                    "actor": caller.actor(),
+                    "display_name": bearer.map(|b| b.account.display_name.as_str()),
+                    "scopes": caller.scope_names(),
+                    "service_account_id": bearer.map(|b| &*b.account.id),
+                    "expires_at": bearer.and_then(|b| b.expires_at).map(|at| at.to_string()),
+                    "is_authenticated": bearer.is_some(),
                 },
             }),
-        ))
+        )
     });
     answer(result)
 }

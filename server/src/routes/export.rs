@@ -1,15 +1,16 @@
 //! `GET /v1/export`: visible records as NDJSON, in sequence order.
 
 use axum::{
-    body::Body,
     extract::State,
-    http::{Request, StatusCode, header},
+    http::{StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
 
-use super::{answer, records::visible};
-use crate::{access::require_operator, app::App, page::Params, problem::Problem, stream::pump, wire};
+use spl_projections::consent::{Access, Resource};
+
+use super::{answer, table::RESERVED_EXPORT};
+use crate::{app::App, page::Params, problem::Problem, session::Session, stream::pump, wire, wire::Shown};
 
 /// Most records of a chunk.
 const CHUNK: usize = 1024;
@@ -17,13 +18,25 @@ const CHUNK: usize = 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// `GET /v1/export`
-pub(super) async fn run(State(app): State<App>, request: Request<Body>) -> Response {
-    answer(export(app, request))
+pub(super) async fn run(State(app): State<App>, session: Session, uri: Uri) -> Response {
+    answer(export(app, &session, &uri))
 }
 
-fn export(app: App, request: Request<Body>) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    let mut params = Params::new(&parts.uri);
+/// Whether a caller may have everything: an admin who may read what concerns other people too.
+pub(super) fn may_have_all(session: &Session) -> Result<(), Problem> {
+    let caller = session.pass(RESERVED_EXPORT)?;
+    let may = |resource| {
+        let holds = |actor| session.world.consent.allows(actor, resource, Access::Read, session.now);
+        caller.own_actor().is_some_and(holds)
+    };
+    match Resource::ALL.into_iter().find(|resource| !may(*resource)) {
+        None => Ok(()),
+        Some(resource) => Err(Problem::consent_denied(caller.actor(), resource)),
+    }
+}
+
+fn export(app: App, session: &Session, uri: &Uri) -> Result<Response, Problem> {
+    let mut params = Params::new(uri);
     let reserved = match params.one("reserved")?.as_deref() {
         None | Some("false") => false,
         Some("true") => true,
@@ -31,11 +44,13 @@ fn export(app: App, request: Request<Body>) -> Result<Response, Problem> {
     };
     // Who may ask comes before what else is asked.
     if reserved {
-        require_operator(&app, &parts)?;
+        may_have_all(session)?;
     }
     let since = params.number("since_sequence")?.unwrap_or(0);
     params.finish()?;
     let end = app.log.head().sequence;
+    let viewer = if reserved { session.viewer() } else { session.viewer().without_reserved() };
+    let shown = Shown { object: false, provenance: viewer.sees_provenance() };
     let log = app.log.clone();
     let mut at = since;
     let body = pump(&app, move || {
@@ -49,8 +64,8 @@ fn export(app: App, request: Request<Body>) -> Result<Response, Problem> {
                 }
                 at = stored.sequence;
                 looked_at += 1;
-                if reserved || visible(&stored) {
-                    wire::write_record(&mut text, &stored, false);
+                if viewer.sees(&stored) {
+                    wire::write_record(&mut text, &stored, shown);
                     text.push('\n');
                 }
                 text.len() < CHUNK_BYTES && looked_at < CHUNK

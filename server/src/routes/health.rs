@@ -3,29 +3,31 @@
 use std::sync::PoisonError;
 
 use axum::{
-    extract::State,
+    extract::{Request, State},
     http::{StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use spl_kernel::{canonical::canonical, json::Json};
+use spl_projections::scope::Scope;
 
-use super::{answer, blocking};
+use super::{answer, blocking, table::METRICS};
 use crate::{
-    access::has_loopback_host,
+    access::{has_loopback_host, is_local_and_no_page},
     app::{App, Instance, Mode},
     boot::CLOCK_BEHIND_WARN_MS,
     disk, env,
     page::{Params, json as json_answer},
     problem::Problem,
+    session::Session,
     writer::QueueDepth,
 };
 
 /// Records on reserved threads are not counted to those who do not see them.
 fn data_records(app: &Instance) -> Result<u64, Problem> {
     let mut reserved = 0;
-    for thread in spl_projections::reserved::folded_threads() {
+    for thread in spl_projections::reserved::written_threads() {
         reserved += app.log.index().summary(thread)?.map_or(0, |s| s.record_count);
     }
     Ok(app.log.head().sequence.saturating_sub(reserved))
@@ -46,7 +48,11 @@ fn warnings(app: &Instance) -> Vec<String> {
     if !disk::has_room_for_data(app.log.path()) {
         warnings.push("the file system is nearly full: data is refused".to_owned());
     }
-    if app.mode == Mode::InsecureLocalhost {
+    if app.mode(&app.published.world()) == Mode::Open {
+        warnings
+            .push("auth_required is off: whoever reaches this instance reads and writes records".to_owned());
+    }
+    if app.insecure {
         warnings
             .push("--insecure-localhost: any process on this machine may read and write records".to_owned());
     }
@@ -56,6 +62,7 @@ fn warnings(app: &Instance) -> Vec<String> {
 fn summary(app: &Instance) -> Result<Value, Problem> {
     let warnings = warnings(app);
     let condition = app.writer.condition();
+    let mode = app.mode(&app.published.world());
     let status = if condition.log_failed() || condition.index_failed() { "degraded" } else { "ok" };
     Ok(json!({
         "status": status,
@@ -64,7 +71,7 @@ fn summary(app: &Instance) -> Result<Value, Problem> {
         "records": data_records(app)?,
         "instance_did": app.did,
         "uptime_seconds": env::monotonic().duration_since(app.started).as_secs(),
-        "auth": { "required": app.mode == Mode::Bootstrap, "mode": app.mode.as_str() },
+        "auth": { "required": matches!(mode, Mode::Bootstrap | Mode::Secure), "mode": mode.as_str() },
         "warnings": warnings,
     }))
 }
@@ -94,42 +101,82 @@ pub(super) async fn ready(State(app): State<App>, uri: Uri) -> Response {
 }
 
 /// `GET /v1/health`
-pub(super) async fn report(State(app): State<App>, uri: Uri) -> Response {
+pub(super) async fn report(State(app): State<App>, session: Session, uri: Uri) -> Response {
     let read = move || {
         Params::new(&uri).finish()?;
         let mut report = summary(&app)?;
-        let QueueDepth { control, data, data_bytes } = app.writer.depth();
-        let folded_through = app.published.world().folded_through;
+        let folded_through = session.world.folded_through;
         let last_verify = app.last_verify.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        report["projections"] = json!([{ "name": "identity", "folded_through": folded_through }]);
-        report["writer"] =
-            json!({ "queued_control": control, "queued_data": data, "queued_bytes": data_bytes });
-        report["index"] = json!({ "behind": app.log.index().behind() });
-        let freed =
-            if app.mode == Mode::InsecureLocalhost { "not run: --insecure-localhost" } else { "bootstrap" };
-        report["authorization"] = json!([
-            { "decider": "bearer", "state": freed },
-            { "decider": "did_claim", "state": freed },
-            { "decider": "permission_rules", "state": freed },
-        ]);
+        let folded = |name: &str| json!({ "name": name, "folded_through": folded_through });
+        report["projections"] =
+            ["identity", "service_accounts", "tokens", "consent", "config", "permission_rules"]
+                .map(folded)
+                .into();
+        // How busy others keep the instance is not for those who see a part of it.
+        if session.whole(Scope::RecordsRead).is_ok() {
+            let QueueDepth { control, data, data_bytes } = app.writer.depth();
+            report["writer"] =
+                json!({ "queued_control": control, "queued_data": data, "queued_bytes": data_bytes });
+            report["index"] = json!({ "behind": app.log.index().behind() });
+        }
+        report["authorization"] = deciders(&app, &session);
         report["last_verify"] = last_verify.unwrap_or(Value::Null);
         Ok(json_answer(StatusCode::OK, &report))
     };
     answer(blocking(read).await)
 }
 
+/// What decides on a request, in order, and whether it does.
+fn deciders(app: &Instance, session: &Session) -> Value {
+    let config = &session.world.config;
+    let rules = config.rules.iter().filter(|r| r.source().enabled).count();
+    let live = |on: bool| if on { "live" } else { "disabled" };
+    let layers = !app.insecure;
+    let because = |text: &str| {
+        if app.insecure { "--insecure-localhost frees the data plane".to_owned() } else { text.to_owned() }
+    };
+    let (auth, enabled) = (config.auth_required.value, config.permissions_enabled.value);
+    json!([
+        {
+            "decider": "bearer",
+            "answers": "is the token known, unexpired and unrevoked, and does it have the route's scope?",
+            "state": live(layers),
+            "because": because(if auth { "auth_required is on" } else { "auth_required is off: the data plane needs none, one that is sent is checked" }),
+            "switch": "auth_required",
+        },
+        {
+            "decider": "did_claim",
+            "answers": "may the token's account act as the claimed actor, and as each record's?",
+            "state": live(layers),
+            "because": because(if config.strict_impersonation_enforcement.value { "admins act as their own actors only" } else { "admins may act as others, which is recorded" }),
+            "strict_actor_header": config.strict_actor_header.value,
+            "strict_impersonation_enforcement": config.strict_impersonation_enforcement.value,
+        },
+        {
+            "decider": "permission_rules",
+            "answers": "do the permission rules allow it?",
+            "state": live(layers && enabled),
+            "because": because(if enabled { "permissions_enabled is on" } else { "permissions_enabled is off" }),
+            "switch": "permissions_enabled",
+            "rules": rules,
+        },
+    ])
+}
+
 /// `GET /metrics`
-pub(super) async fn metrics(State(app): State<App>, uri: Uri, headers: axum::http::HeaderMap) -> Response {
-    let result = Params::new(&uri).finish().and_then(|()| {
-        // Open to a local request, which the gate has seen to, while nobody else is meant to reach this
-        // instance; never to a page.
-        if headers.contains_key(header::ORIGIN) || !has_loopback_host(&app.public_url) {
-            return Err(Problem::auth_required());
+pub(super) async fn metrics(State(app): State<App>, session: Session, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let result = Params::new(&parts.uri).finish().and_then(|()| {
+        // Open to a local request while nobody else is meant to reach this instance; never to a page.
+        let near = has_loopback_host(&app.public_url(&session.world));
+        if !(near && is_local_and_no_page(&parts)) {
+            let caller = session.pass(METRICS)?;
+            Session { caller, ..session }.whole(Scope::RecordsRead)?;
         }
         app.metrics.records.set(app.log.head().sequence);
         app.metrics.queued.set((app.writer.depth().control + app.writer.depth().data) as u64);
         app.metrics.index_behind.set(app.log.index().behind() as u64);
-        app.metrics.streams.set(app.streams.load(std::sync::atomic::Ordering::Relaxed) as u64);
+        app.metrics.streams.set(app.streams.count() as u64);
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         Ok(([(header::CONTENT_TYPE, media_type)], app.metrics.text()).into_response())
     });

@@ -1,15 +1,20 @@
 //! The routes: one file per family.
 
+mod accounts;
+mod config;
 mod discovery;
 mod documents;
 mod export;
+mod fields;
 mod health;
 mod operator;
 mod query;
 mod records;
 mod streams;
+mod table;
 mod tasks;
 mod threads;
+mod tokens;
 
 use std::time::Duration;
 
@@ -20,55 +25,33 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::{any, delete, get, post},
 };
 
-use crate::{access, app::App, env, problem::Problem};
+pub(crate) use self::table::route_of;
+pub use self::table::{ROUTES, Route};
+use crate::{access, app::App, env, problem::Problem, session};
 
 /// Routes that answer before any account exists, and from any origin.
-const OPEN: [&str; 5] =
-    ["/health", "/health/ready", "/openapi.json", "/v1/capabilities", "/.well-known/syncropel"];
+const OPEN: [&str; 7] = [
+    "/health",
+    "/health/ready",
+    "/openapi.json",
+    "/v1/capabilities",
+    "/v1/scope_presets",
+    "/v1/bootstrap/service-account",
+    "/.well-known/syncropel",
+];
 const OPEN_PREFIX: &str = "/docs/api";
 
 /// Open routes that pages of any origin may read.
-const READABLE_ANYWHERE: [&str; 4] =
-    ["/health", "/health/ready", "/v1/capabilities", "/.well-known/syncropel"];
+const READABLE_ANYWHERE: [&str; 5] =
+    ["/health", "/health/ready", "/v1/capabilities", "/v1/scope_presets", "/.well-known/syncropel"];
 
 /// Whether a path is open.
 pub(crate) fn is_open(path: &str) -> bool {
     OPEN.contains(&path) || path == OPEN_PREFIX || path.starts_with("/docs/api/")
 }
-
-/// Every route and its methods. The published document is tested against this list, and the list against the
-/// router.
-pub const ROUTES: [(&str, &str); 26] = [
-    ("POST", "/v1/records"),
-    ("GET", "/v1/records"),
-    ("GET", "/v1/records/{id}"),
-    ("POST", "/v1/records/query"),
-    ("GET", "/v1/export"),
-    ("GET", "/v1/threads"),
-    ("POST", "/v1/threads"),
-    ("GET", "/v1/threads/{id}"),
-    ("DELETE", "/v1/threads/{id}"),
-    ("GET", "/v1/threads/{id}/state"),
-    ("GET", "/v1/threads/{id}/participants"),
-    ("GET", "/v1/threads/{id}/records"),
-    ("GET", "/v1/threads/{id}/watch"),
-    ("GET", "/v1/events/stream"),
-    ("GET", "/v1/tasks"),
-    ("GET", "/health"),
-    ("GET", "/health/ready"),
-    ("GET", "/v1/health"),
-    ("GET", "/v1/identity"),
-    ("GET", "/metrics"),
-    ("GET", "/v1/log/head"),
-    ("GET", "/v1/capabilities"),
-    ("GET", "/.well-known/syncropel"),
-    ("POST", "/v1/backup"),
-    ("GET", "/v1/verify"),
-    ("GET", "/openapi.json"),
-];
 
 /// The router of an instance.
 pub(crate) fn router(app: App) -> Router {
@@ -89,6 +72,23 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/identity", get(discovery::identity))
         .route("/v1/log/head", get(health::log_head))
         .route("/v1/capabilities", get(discovery::capabilities))
+        .route("/v1/scope_presets", get(discovery::scope_presets))
+        .route("/v1/bootstrap/service-account", post(accounts::bootstrap))
+        .route("/v1/service-accounts", get(accounts::list).post(accounts::create))
+        .route(
+            "/v1/service-accounts/{id}",
+            get(accounts::get).patch(accounts::update).delete(accounts::revoke),
+        )
+        .route("/v1/service-accounts/{id}/rotate-key", post(accounts::rotate_key))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{token_id}", delete(tokens::revoke))
+        .route("/v1/tokens/{token_id}/rotate", post(tokens::rotate))
+        .route("/v1/config", get(config::show))
+        .route("/v1/config/permission-rules", get(config::rules))
+        .route("/v1/config/{topic}", post(config::set))
+        .route(table::KEPT[0], any(unknown_path))
+        .route(table::KEPT[1], any(unknown_path))
+        .route(table::KEPT[2], any(unknown_path))
         .route("/v1/backup", post(operator::backup))
         .route("/v1/verify", get(operator::verify))
         .route("/health", get(health::open))
@@ -98,7 +98,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/openapi.json", get(documents::openapi))
         .route("/docs/api", get(documents::viewer))
         .route("/docs/api/{asset}", get(documents::asset))
-        .route_layer(middleware::from_fn(access::one_caller))
+        .route_layer(middleware::from_fn_with_state(app.clone(), session::authenticate))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(middleware::from_fn_with_state(app.clone(), access::gate))
@@ -122,6 +122,7 @@ fn method_label(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::POST => "POST",
         Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
         Method::OPTIONS => "OPTIONS",
         Method::HEAD => "HEAD",
         _ => "other",
@@ -152,7 +153,7 @@ async fn finish(State(app): State<App>, request: Request, next: Next) -> Respons
     let path = request.uri().path();
     let no_store = path.starts_with("/v1") || path.starts_with("/i/");
     let anywhere = READABLE_ANYWHERE.contains(&path);
-    let open = is_open(path);
+    let shared = anywhere || (is_open(path) && !path.starts_with("/v1/"));
     let route = matched_route(&request);
     let id = request_id(&request);
     let mut response = next.run(request).await;
@@ -160,7 +161,7 @@ async fn finish(State(app): State<App>, request: Request, next: Next) -> Respons
     headers.insert(REQUEST_ID, id.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    let policy = if open { "cross-origin" } else { "same-origin" };
+    let policy = if shared { "cross-origin" } else { "same-origin" };
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static(policy));
     if anywhere {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

@@ -10,22 +10,22 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
-    http::{StatusCode, header},
+    extract::State,
+    http::{StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
 use spl_kernel::log::{backup, verify::chain_of_causes};
 use tokio::sync::mpsc;
 
-use super::answer;
+use super::{answer, export::may_have_all};
 use crate::{
-    access::require_operator,
     app::App,
     env,
     offline::verify_log,
     page::Params,
     problem::Problem,
+    session::Session,
     stream::{channel_body, sse_response, whole_body},
     wire,
 };
@@ -44,14 +44,12 @@ fn send(sender: &mpsc::Sender<Bytes>, runtime: &tokio::runtime::Handle, bytes: B
 }
 
 /// `GET /v1/verify`
-pub(super) async fn verify(State(app): State<App>, request: Request) -> Response {
-    answer(start_verify(app, request))
+pub(super) async fn verify(State(app): State<App>, uri: Uri) -> Response {
+    answer(start_verify(app, &uri))
 }
 
-fn start_verify(app: App, request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    require_operator(&app, &parts)?;
-    let mut params = Params::new(&parts.uri);
+fn start_verify(app: App, uri: &Uri) -> Result<Response, Problem> {
+    let mut params = Params::new(uri);
     let kept = params.one("head")?.map(|text| crate::offline::parse_head(&text)).transpose();
     params.finish()?;
     let kept = kept.map_err(|()| {
@@ -116,14 +114,13 @@ impl io::Write for ChunkWriter {
 }
 
 /// `POST /v1/backup`
-pub(super) async fn backup(State(app): State<App>, request: Request) -> Response {
-    answer(start_backup(app, request))
+pub(super) async fn backup(State(app): State<App>, session: Session, uri: Uri) -> Response {
+    answer(start_backup(app, &session, &uri))
 }
 
-fn start_backup(app: App, request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    require_operator(&app, &parts)?;
-    Params::new(&parts.uri).finish()?;
+fn start_backup(app: App, session: &Session, uri: &Uri) -> Result<Response, Problem> {
+    may_have_all(session)?;
+    Params::new(uri).finish()?;
     let permit = app.backing_up.clone().try_acquire_owned().map_err(|_| Problem::busy())?;
     let (sender, receiver) = mpsc::channel(2);
     let complete = Arc::new(AtomicBool::new(false));

@@ -7,10 +7,11 @@ use axum::{
     response::Response,
 };
 use spl_kernel::{canonical::canonical, json::Json, record::StoredRecord};
+use spl_projections::visibility::{Extent, Viewer};
 
 use super::{
     answer,
-    records::{SCAN_ROWS_MAX, SCAN_SECONDS_MAX, visible},
+    records::{SCAN_ROWS_MAX, SCAN_SECONDS_MAX},
     scanning,
 };
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     problem::Problem,
     query::{Effort, Path, QueryRequest, Row, Sort, compare},
     scan::{Scan, Source},
+    session::Session,
     wire,
 };
 
@@ -28,12 +30,12 @@ const SORT_ROWS_MAX: usize = 10_000;
 const SORT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// `POST /v1/records/query`
-pub(super) async fn run(State(app): State<App>, request: Request) -> Response {
+pub(super) async fn run(State(app): State<App>, session: Session, request: Request) -> Response {
     answer(
         async {
             let received = read_json(&app, request).await?;
             let scanned = app.clone();
-            scanning(&app, move || execute(&scanned, &received.bytes)).await
+            scanning(&app, move || execute(&scanned, &session.viewer(), &received.bytes)).await
         }
         .await,
     )
@@ -42,16 +44,17 @@ pub(super) async fn run(State(app): State<App>, request: Request) -> Response {
 /// A query while it runs.
 struct Run<'a> {
     app: &'a Instance,
+    viewer: &'a Viewer,
     query: QueryRequest,
     effort: Effort,
     scanned: u64,
     visible: u64,
 }
 
-fn execute(app: &Instance, bytes: &[u8]) -> Result<Response, Problem> {
+fn execute(app: &Instance, viewer: &Viewer, bytes: &[u8]) -> Result<Response, Problem> {
     let query = QueryRequest::parse(bytes)?;
     let effort = Effort::new(Duration::from_secs(SCAN_SECONDS_MAX));
-    let mut run = Run { app, query, effort, scanned: 0, visible: 0 };
+    let mut run = Run { app, viewer, query, effort, scanned: 0, visible: 0 };
     match run.query.sort.clone().filter(|s| s.path != Path::Sequence) {
         Some(sort) => run.sorted(&sort),
         None => run.in_order(),
@@ -64,8 +67,7 @@ impl Run<'_> {
         let (lowest, highest) = self.query.expr.sequence_bounds();
         let name = source.as_str();
         // A thread that does not exist for the caller has no rows to count either.
-        let hidden =
-            matches!(&source, Source::Thread(t) if !spl_projections::reserved::Viewer::Anonymous.sees(t));
+        let hidden = matches!(&source, Source::Thread(t) if self.viewer.extent(t) == Extent::None);
         let high = if hidden { 0 } else { high.min(highest) };
         (Scan::new(source, descending, low.max(lowest), high), name)
     }
@@ -85,7 +87,7 @@ impl Run<'_> {
     /// Whether a candidate is a visible match.
     fn matches(&mut self, stored: &StoredRecord) -> Result<bool, Problem> {
         self.spend()?;
-        if !visible(stored) {
+        if !self.viewer.sees(stored) {
             return Ok(false);
         }
         self.visible += 1;
@@ -198,7 +200,7 @@ impl Run<'_> {
     }
 
     fn row(&self, stored: &StoredRecord) -> String {
-        let Some(select) = &self.query.select else { return wire::record(stored) };
+        let Some(select) = &self.query.select else { return wire::record(stored, self.viewer) };
         let row = Row::new(stored);
         let mut text = String::from("{\"object\":\"record\"");
         for (name, path) in select {

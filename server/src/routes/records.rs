@@ -10,10 +10,10 @@ use spl_kernel::{
     id::RecordId,
     json::{Bounds, JsonError, Parser},
     limits,
-    record::{Origin, Provenance, StoredRecord},
+    record::StoredRecord,
     refusal::{Code, Refusal},
 };
-use spl_projections::{admission, reserved::Viewer};
+use spl_projections::{tokens::TokenId, visibility::Viewer};
 
 use super::{answer, blocking, scanning};
 use crate::{
@@ -23,8 +23,9 @@ use crate::{
     page::{Page, Params, QueryHash, json_text},
     problem::{Problem, excerpt},
     scan::{Scan, Source},
+    session::Session,
     wire,
-    writer::{Command, Written},
+    writer::{Committed, Written},
 };
 
 /// Rows that one list may look at.
@@ -37,8 +38,8 @@ const INLINE_BYTES_MAX: usize = 64 * 1024;
 const FEDERATION: &str = "x-syncropel-federation";
 
 /// `POST /v1/records`
-pub(super) async fn create(State(app): State<App>, request: Request) -> Response {
-    answer(write(app, request).await)
+pub(super) async fn create(State(app): State<App>, session: Session, request: Request) -> Response {
+    answer(write(app, session, request).await)
 }
 
 /// What a request asks to write.
@@ -47,7 +48,7 @@ struct Proposal {
     batch: bool,
 }
 
-async fn write(app: App, request: Request) -> Result<Response, Problem> {
+async fn write(app: App, session: Session, request: Request) -> Result<Response, Problem> {
     if request.headers().get(FEDERATION).is_some_and(|v| v == "1") {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -56,13 +57,12 @@ async fn write(app: App, request: Request) -> Result<Response, Problem> {
         ));
     }
     let received = read_json(&app, request).await?;
-    let did = app.did.clone();
     let small = received.bytes.len() <= INLINE_BYTES_MAX;
+    let decided = session.clone();
     let check = move || -> Result<Proposal, Problem> {
         let proposal = parse(&received.bytes)?;
-        for (i, draft) in proposal.drafts.iter().enumerate() {
-            admission::check(draft, &did).map_err(|r| at_index(r, i, proposal.batch))?;
-        }
+        let admitted = decided.admit_drafts(&proposal.drafts, None);
+        admitted.map_err(|misfit| at_index(misfit.refusal, misfit.at, proposal.batch))?;
         Ok(proposal)
     };
     let Proposal { drafts, batch } = if small {
@@ -83,12 +83,11 @@ async fn write(app: App, request: Request) -> Result<Response, Problem> {
         let page = page.insert(Page::new(&app.answer_budget, usize::MAX)?);
         page.reserve(drafts.iter().map(answer_bytes).sum())?;
     }
-    let provenance = Provenance::without_credential(Origin::Posted);
-    let written = app.writer.submit(Command::Append { drafts, provenance }).await?;
+    let Committed { written, .. } = session.append(&app, drafts, None).await?;
     let new = written.iter().filter(|w| matches!(w, Written::New(_))).count();
     let status = if new > 0 { StatusCode::CREATED } else { StatusCode::OK };
     app.metrics.records_written.inc_by(new as u64);
-    answer_written(&app, written, page, status).await
+    answer_written(&app, &session, written, page, status).await
 }
 
 /// At least what a draft takes in an answer once it is a record.
@@ -100,20 +99,26 @@ fn answer_bytes(draft: &Draft) -> usize {
 /// One record, or a page of them.
 async fn answer_written(
     app: &App,
+    session: &Session,
     written: Vec<Written>,
     page: Option<Page>,
     status: StatusCode,
 ) -> Result<Response, Problem> {
     let app = app.clone();
+    let viewer = session.viewer();
     let build = move || -> Result<Response, Problem> {
         let reader = app.log.reader()?;
         let mut page = page;
+        // Who may not read is told what it needs to go on, and nothing of what is stored.
+        let show = |stored: &StoredRecord| {
+            if viewer.sees(stored) { wire::record(stored, &viewer) } else { wire::receipt(stored) }
+        };
         for one in &written {
             let text = match one {
-                Written::New(stored) => wire::record(stored),
+                Written::New(stored) => show(stored),
                 Written::Stored(sequence) => {
                     let stored = reader.record(*sequence)?;
-                    wire::record(&stored.ok_or_else(|| Problem::internal(&missing(*sequence)))?)
+                    show(&stored.ok_or_else(|| Problem::internal(&missing(*sequence)))?)
                 }
             };
             match &mut page {
@@ -198,6 +203,7 @@ fn is_batch(bytes: &[u8]) -> Result<bool, Refusal> {
 /// `GET /v1/records/{id}`
 pub(super) async fn get(
     State(app): State<App>,
+    session: Session,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Response {
@@ -207,21 +213,18 @@ pub(super) async fn get(
             || Problem::new(StatusCode::NOT_FOUND, "RECORD_NOT_FOUND", "there is no record with this id");
         let id = id.ok().and_then(|Path(text)| RecordId::parse(&text)).ok_or_else(not_found)?;
         let sequence = app.log.index().sequence_of(&id)?.ok_or_else(not_found)?;
-        let stored = app.log.reader()?.record(sequence)?.filter(visible).ok_or_else(not_found)?;
-        Ok(json_text(StatusCode::OK, wire::record(&stored)))
+        let viewer = session.viewer();
+        let stored = app.log.reader()?.record(sequence)?;
+        let stored = stored.filter(|r| viewer.sees(r)).ok_or_else(not_found)?;
+        Ok(json_text(StatusCode::OK, wire::record(&stored, &viewer)))
     };
     answer(blocking(read).await)
 }
 
-/// Whether a record exists for a caller without a credential.
-pub(super) fn visible(stored: &StoredRecord) -> bool {
-    Viewer::Anonymous.sees(&stored.record.thread)
-}
-
 /// `GET /v1/records`
-pub(super) async fn list(State(app): State<App>, uri: Uri) -> Response {
+pub(super) async fn list(State(app): State<App>, session: Session, uri: Uri) -> Response {
     let scanned = app.clone();
-    answer(scanning(&app, move || list_records(&scanned, &uri)).await)
+    answer(scanning(&app, move || list_records(&scanned, &session, &uri)).await)
 }
 
 /// What a list shows of its candidates.
@@ -232,6 +235,8 @@ pub(super) struct Wanted {
     pub(super) kind: Option<String>,
     pub(super) since: Option<u64>,
     pub(super) until: Option<u64>,
+    /// For admins: only records written with this token.
+    pub(super) token: Option<TokenId>,
 }
 
 impl Wanted {
@@ -241,11 +246,13 @@ impl Wanted {
             && self.act.as_ref().is_none_or(|a| a == record.act.as_str())
             && self.since.is_none_or(|c| record.clock >= c)
             && self.until.is_none_or(|c| record.clock <= c)
+            && self.token.is_none_or(|t| stored.provenance.token_id == Some(t.0))
             && self.kind.as_ref().is_none_or(|k| crate::stream::kind_of(stored).as_deref() == Some(k))
     }
 }
 
-fn list_records(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
+fn list_records(app: &Instance, session: &Session, uri: &Uri) -> Result<Response, Problem> {
+    let viewer = session.viewer();
     let mut params = Params::new(uri);
     let thread = params.one("thread")?;
     let wanted = Wanted {
@@ -254,6 +261,7 @@ fn list_records(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
         kind: params.one("kind")?,
         since: params.number("since")?,
         until: params.number("until")?,
+        token: if viewer.sees_provenance() { token_filter(&mut params)? } else { None },
     };
     let limit = params.limit()?;
     let cursor = params.one("cursor")?;
@@ -266,14 +274,23 @@ fn list_records(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
     let source = match (&thread, &wanted.actor) {
         (Some(thread), _) => Source::Thread(thread.clone()),
         (None, Some(actor)) => Source::Actor(actor.clone()),
-        (None, None) if wanted.act.is_some() || wanted.kind.is_some() => Source::All,
+        (None, None) if wanted.act.is_some() || wanted.kind.is_some() || wanted.token.is_some() => {
+            Source::All
+        }
         (None, None) => {
             return Err(Problem::invalid_query("at least one of thread, actor, act and kind is needed")
                 .hint("GET /v1/export gives everything; POST /v1/records/query takes any filter"));
         }
     };
     let identity = format!("{source:?} {wanted:?} {descending}");
-    page_of(app, source, &wanted, &Paging { limit, cursor, descending, identity })
+    page_of(app, &viewer, source, &wanted, &Paging { limit, cursor, descending, identity })
+}
+
+fn token_filter(params: &mut Params) -> Result<Option<TokenId>, Problem> {
+    let parse = |text: String| {
+        TokenId::parse(&text).ok_or_else(|| Problem::invalid_query("`token_id` is 64 lowercase hex digits"))
+    };
+    params.one("token_id")?.map(parse).transpose()
 }
 
 /// How a list is paged.
@@ -289,6 +306,7 @@ pub(super) struct Paging {
 /// One page of records. A page that passes the bounds on rows or time ends early, with a cursor.
 pub(super) fn page_of(
     app: &Instance,
+    viewer: &Viewer,
     source: Source,
     wanted: &Wanted,
     paging: &Paging,
@@ -316,8 +334,8 @@ pub(super) fn page_of(
                 return Ok(page.finish(Some(hash.cursor(next)), ""));
             }
             scanned += 1;
-            if visible(stored) && wanted.matches(stored) {
-                page.push(&wire::record(stored))?;
+            if viewer.sees(stored) && wanted.matches(stored) {
+                page.push(&wire::record(stored, viewer))?;
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     app::App,
     page::Params,
     problem::Problem,
+    session::Session,
     stream::{Filter, Start, open},
 };
 
@@ -33,6 +34,7 @@ fn start(headers: &HeaderMap, params: &mut Params, head: u64) -> Result<Start, P
 /// `GET /v1/threads/{id}/watch`
 pub(super) async fn watch(
     State(app): State<App>,
+    session: Session,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
@@ -41,13 +43,18 @@ pub(super) async fn watch(
         let mut params = Params::new(&uri);
         let start = start(&headers, &mut params, app.published.head())?;
         params.finish()?;
-        open(&app, Filter { threads: vec![thread], ..Filter::default() }, start)
+        open(&app, session.ticket, Filter { threads: vec![thread], ..Filter::default() }, start)
     });
     answer(result)
 }
 
 /// `GET /v1/events/stream`
-pub(super) async fn events(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
+pub(super) async fn events(
+    State(app): State<App>,
+    session: Session,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
     let build = || {
         let mut params = Params::new(&uri);
         let filter = Filter {
@@ -58,7 +65,7 @@ pub(super) async fn events(State(app): State<App>, headers: HeaderMap, uri: Uri)
         };
         let start = start(&headers, &mut params, app.published.head())?;
         params.finish()?;
-        open(&app, filter, start)
+        open(&app, session.ticket, filter, start)
     };
     answer(build())
 }

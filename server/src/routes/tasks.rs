@@ -9,7 +9,7 @@ use spl_kernel::{
     record::StoredRecord,
     thread::Summary,
 };
-use spl_projections::reserved::Viewer;
+use spl_projections::visibility::{Extent, Viewer};
 
 use super::{
     answer,
@@ -21,6 +21,8 @@ use crate::{
     env,
     page::{Page, Params, QueryHash},
     problem::Problem,
+    session::Session,
+    view::{self, Patience},
     wire,
 };
 
@@ -29,12 +31,12 @@ const STATUSES: [&str; 4] = ["inbox", "active", "done", "cancelled"];
 const CHUNK: usize = 256;
 
 /// `GET /v1/tasks`
-pub(super) async fn list(State(app): State<App>, uri: Uri) -> Response {
+pub(super) async fn list(State(app): State<App>, session: Session, uri: Uri) -> Response {
     let scanned = app.clone();
-    answer(scanning(&app, move || list_tasks(&scanned, &uri)).await)
+    answer(scanning(&app, move || list_tasks(&scanned, &session.viewer(), &uri)).await)
 }
 
-fn list_tasks(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
+fn list_tasks(app: &Instance, viewer: &Viewer, uri: &Uri) -> Result<Response, Problem> {
     let mut params = Params::new(uri);
     let status = params.one("status")?;
     let (limit, cursor) = (params.limit()?, params.one("cursor")?);
@@ -48,6 +50,7 @@ fn list_tasks(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
     let mut after = cursor.map(|c| hash.position(&c)).transpose()?.unwrap_or(0);
     let mut page = Page::new(&app.answer_budget, limit)?;
     let (started, mut looked) = (env::monotonic(), 0);
+    let mut patience = Patience::new(SCAN_ROWS_MAX, SCAN_SECONDS_MAX);
     loop {
         let found = app.log.index().tasks(after, CHUNK)?;
         if found.is_empty() {
@@ -60,12 +63,22 @@ fn list_tasks(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
             if looked >= SCAN_ROWS_MAX || too_long {
                 return Ok(page.finish(Some(hash.cursor(after)), ""));
             }
-            let wanted = status.as_ref().is_none_or(|s| s == wire::task_status(summary));
-            if wanted && Viewer::Anonymous.sees(&summary.thread) {
+            let seen = match viewer.extent(&summary.thread) {
+                Extent::Whole => Some(summary.clone()),
+                Extent::None => None,
+                Extent::Some if patience.is_over() => {
+                    return Ok(page.finish(Some(hash.cursor(after)), ""));
+                }
+                // For those who do not see its opening it is no task.
+                Extent::Some => view::summary(&app.log, viewer, &summary.thread, &mut patience)?
+                    .filter(|seen| seen.task.is_some()),
+            };
+            let seen = seen.filter(|s| status.as_ref().is_none_or(|w| w == wire::task_status(s)));
+            if let Some(seen) = seen {
                 if !page.has_room() {
                     return Ok(page.finish(Some(hash.cursor(after)), ""));
                 }
-                if let Some(row) = task(&reader, summary)? {
+                if let Some(row) = task(&reader, &seen)? {
                     page.push(&row.to_string())?;
                 }
             }

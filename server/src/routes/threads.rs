@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, StatusCode, Uri},
+    http::{StatusCode, Uri},
     response::Response,
 };
 use serde_json::json;
@@ -10,26 +10,31 @@ use spl_kernel::{
     draft::{Draft, check_thread},
     json::{Bounds, Json, Object},
     limits,
-    record::{Act, Origin, Provenance},
+    record::{Act, StoredRecord},
     thread::Summary,
 };
-use spl_projections::{admission, reserved::Viewer};
+use spl_projections::{
+    policies::Resource,
+    scope::Scope,
+    visibility::{Extent, Viewer},
+};
 
 use super::{
     answer, blocking,
-    records::{Paging, Wanted, page_of, path_text},
+    records::{Paging, SCAN_ROWS_MAX, SCAN_SECONDS_MAX, Wanted, page_of, path_text},
     scanning,
 };
 use crate::{
-    access::claimed_actor,
     app::{App, Instance},
     body::read_json,
     env,
     page::{Page, Params, QueryHash, json as json_answer, json_text},
     problem::{Problem, excerpt},
     scan::Source,
+    session::Session,
+    view::{self, Patience},
     wire,
-    writer::{Command, NotWritten, Written},
+    writer::{Command, Committed, NotWritten, Written},
 };
 
 /// Participants that one state lists; `participants_total` tells when there are more.
@@ -41,37 +46,47 @@ fn not_found() -> Problem {
     Problem::not_found("there is no thread of this name").hint("spl thread list shows all threads")
 }
 
-fn summary(app: &Instance, thread: &str) -> Result<Summary, Problem> {
-    if !Viewer::Anonymous.sees(thread) {
-        return Err(not_found());
-    }
-    app.log.index().summary(thread)?.ok_or_else(not_found)
+fn patience() -> Patience {
+    Patience::new(SCAN_ROWS_MAX, SCAN_SECONDS_MAX)
+}
+
+fn summary(app: &Instance, viewer: &Viewer, thread: &str) -> Result<Summary, Problem> {
+    view::summary(&app.log, viewer, thread, &mut patience())?.ok_or_else(not_found)
 }
 
 /// `GET /v1/threads`
-pub(super) async fn list(State(app): State<App>, uri: Uri) -> Response {
+pub(super) async fn list(State(app): State<App>, session: Session, uri: Uri) -> Response {
     let scanned = app.clone();
-    answer(scanning(&app, move || list_threads(&scanned, &uri)).await)
+    answer(scanning(&app, move || list_threads(&scanned, &session.viewer(), &uri)).await)
 }
 
-fn list_threads(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
+fn list_threads(app: &Instance, viewer: &Viewer, uri: &Uri) -> Result<Response, Problem> {
     let mut params = Params::new(uri);
     let (limit, cursor) = (params.limit()?, params.one("cursor")?);
     params.finish()?;
     let hash = QueryHash::of(&["threads"]);
     let mut after = cursor.map(|c| hash.position(&c)).transpose()?.unwrap_or(0);
     let mut page = Page::new(&app.answer_budget, limit)?;
+    let mut patience = patience();
     loop {
         let found = app.log.index().threads(after, limit + 1)?;
         if found.is_empty() {
             return Ok(page.finish(None, ""));
         }
         for summary in &found {
-            if Viewer::Anonymous.sees(&summary.thread) {
+            let seen = match viewer.extent(&summary.thread) {
+                Extent::Whole => Some(summary.clone()),
+                Extent::None => None,
+                Extent::Some if patience.is_over() => {
+                    return Ok(page.finish(Some(hash.cursor(after)), ""));
+                }
+                Extent::Some => view::summary(&app.log, viewer, &summary.thread, &mut patience)?,
+            };
+            if let Some(seen) = seen {
                 if !page.has_room() {
                     return Ok(page.finish(Some(hash.cursor(after)), ""));
                 }
-                page.push(&serde_json::to_string(&wire::ThreadRow::from(summary)).unwrap_or_default())?;
+                page.push(&serde_json::to_string(&wire::ThreadRow::from(&seen)).unwrap_or_default())?;
             }
             after = summary.first_sequence;
         }
@@ -79,22 +94,25 @@ fn list_threads(app: &Instance, uri: &Uri) -> Result<Response, Problem> {
 }
 
 /// `GET /v1/threads/{id}`
-pub(super) async fn get(State(app): State<App>, path: PathText, uri: Uri) -> Response {
+pub(super) async fn get(State(app): State<App>, session: Session, path: PathText, uri: Uri) -> Response {
     let read = move || {
         Params::new(&uri).finish()?;
-        let summary = summary(&app, &path_text(path)?)?;
+        let summary = summary(&app, &session.viewer(), &path_text(path)?)?;
         Ok(json_answer(StatusCode::OK, &wire::ThreadRow::from(&summary)))
     };
     answer(blocking(read).await)
 }
 
 /// `GET /v1/threads/{id}/state`
-pub(super) async fn state(State(app): State<App>, path: PathText, uri: Uri) -> Response {
+pub(super) async fn state(State(app): State<App>, session: Session, path: PathText, uri: Uri) -> Response {
     let scanned = app.clone();
     let read = move || {
         Params::new(&uri).finish()?;
-        let summary = summary(&scanned, &path_text(path)?)?;
-        let parts = scanned.log.index().participants(&summary.thread, PARTICIPANTS_MAX)?;
+        let thread = path_text(path)?;
+        let viewer = session.viewer();
+        let seen =
+            view::with_participants(&scanned.log, &viewer, &thread, PARTICIPANTS_MAX, &mut patience())?;
+        let view::Seen { summary, participants: parts } = seen.ok_or_else(not_found)?;
         let clocks: serde_json::Map<String, serde_json::Value> =
             parts.iter().map(|p| (p.actor.clone(), p.last_clock.into())).collect();
         Ok(json_answer(
@@ -115,17 +133,23 @@ pub(super) async fn state(State(app): State<App>, path: PathText, uri: Uri) -> R
 }
 
 /// `GET /v1/threads/{id}/participants`
-pub(super) async fn participants(State(app): State<App>, path: PathText, uri: Uri) -> Response {
+pub(super) async fn participants(
+    State(app): State<App>,
+    session: Session,
+    path: PathText,
+    uri: Uri,
+) -> Response {
     let scanned = app.clone();
     let read = move || {
         let mut params = Params::new(&uri);
         let (limit, cursor) = (params.limit()?, params.one("cursor")?);
         params.finish()?;
-        let summary = summary(&scanned, &path_text(path)?)?;
-        let hash = QueryHash::of(&["participants", &summary.thread]);
+        let (thread, viewer) = (path_text(path)?, session.viewer());
+        let seen = view::with_participants(&scanned.log, &viewer, &thread, usize::MAX, &mut patience())?;
+        let parts = seen.ok_or_else(not_found)?.participants;
+        let hash = QueryHash::of(&["participants", &thread]);
         let mut after = cursor.map(|c| hash.position(&c)).transpose()?.unwrap_or(0);
         let mut page = Page::new(&scanned.answer_budget, limit)?;
-        let parts = scanned.log.index().participants(&summary.thread, usize::MAX)?;
         // By first record, which is what a cursor names.
         let first = parts.partition_point(|p| p.first_sequence <= after);
         for part in &parts[first..] {
@@ -141,7 +165,7 @@ pub(super) async fn participants(State(app): State<App>, path: PathText, uri: Ur
 }
 
 /// `GET /v1/threads/{id}/records`
-pub(super) async fn records(State(app): State<App>, path: PathText, uri: Uri) -> Response {
+pub(super) async fn records(State(app): State<App>, session: Session, path: PathText, uri: Uri) -> Response {
     let scanned = app.clone();
     let read = move || {
         let mut params = Params::new(&uri);
@@ -149,41 +173,41 @@ pub(super) async fn records(State(app): State<App>, path: PathText, uri: Uri) ->
         let (limit, cursor) = (params.limit()?, params.one("cursor")?);
         params.finish()?;
         let thread = path_text(path)?;
-        if !Viewer::Anonymous.sees(&thread) {
+        let viewer = session.viewer();
+        if viewer.extent(&thread) == Extent::None {
             return Ok(Page::new(&scanned.answer_budget, limit)?.finish(None, ""));
         }
         let identity = format!("thread {thread:?} {wanted:?}");
         let paging = Paging { limit, cursor, descending: false, identity };
-        page_of(&scanned, Source::Thread(thread), &wanted, &paging)
+        page_of(&scanned, &viewer, Source::Thread(thread), &wanted, &paging)
     };
     answer(scanning(&app, read).await)
 }
 
 /// `POST /v1/threads`
-pub(super) async fn open(State(app): State<App>, request: Request) -> Response {
-    answer(open_thread(app, request).await)
+pub(super) async fn open(State(app): State<App>, session: Session, request: Request) -> Response {
+    answer(open_thread(app, session, request).await)
 }
 
 const OPEN_FIELDS: [&str; 4] = ["goal", "thread", "actor", "body"];
 /// The body is one level inside.
 const OPEN_BOUNDS: Bounds = Bounds { levels: limits::BODY_LEVELS_MAX + 1, values: 140_000 };
 
-async fn open_thread(app: App, request: Request) -> Result<Response, Problem> {
+async fn open_thread(app: App, session: Session, request: Request) -> Result<Response, Problem> {
     let received = read_json(&app, request).await?;
-    let claimed = claimed_actor(&received.parts.headers)?;
-    let did = app.did.clone();
+    let actor = session.caller.actor().map(str::to_owned);
+    let decided = session.clone();
     let draft = blocking(move || {
         let json =
             Json::parse(&received.bytes, OPEN_BOUNDS).map_err(|e| Problem::invalid_body(e.to_string()))?;
         let object = json.as_object().ok_or_else(|| Problem::invalid_body("expected a JSON object"))?;
-        let draft = opening(object, claimed)?;
-        admission::check(&draft, &did)?;
-        Ok(draft)
+        let drafts = vec![opening(object, actor)?];
+        decided.admit_drafts(&drafts, Some(Resource::ThreadWrite)).map_err(|misfit| misfit.refusal)?;
+        Ok(drafts)
     })
     .await?;
-    let thread = draft.thread.clone();
-    let provenance = Provenance::without_credential(Origin::Posted);
-    let written = app.writer.submit(Command::Append { drafts: vec![draft], provenance }).await?;
+    let thread = draft.first().map(|d| d.thread.clone()).unwrap_or_default();
+    let Committed { written, .. } = session.append(&app, draft, Some(Resource::ThreadWrite)).await?;
     let Some(Written::New(stored)) = written.first() else {
         return Err(Problem::internal(&std::io::Error::other("a record without a clock was not new")));
     };
@@ -191,10 +215,16 @@ async fn open_thread(app: App, request: Request) -> Result<Response, Problem> {
     let id = serde_json::to_string(&thread).unwrap_or_default();
     let text = format!(
         "{{\"object\":\"thread\",\"id\":{id},\"record\":{},\"record_id\":\"{}\"}}",
-        wire::record(stored),
+        shown(&session, stored),
         stored.record.id
     );
     Ok(json_text(StatusCode::CREATED, text))
+}
+
+/// A record that the caller wrote, as far as it may read it.
+fn shown(session: &Session, stored: &StoredRecord) -> String {
+    let viewer = session.viewer();
+    if viewer.sees(stored) { wire::record(stored, &viewer) } else { wire::receipt(stored) }
 }
 
 /// The INTEND that opens a thread.
@@ -236,14 +266,19 @@ fn random_thread() -> Result<String, Problem> {
 }
 
 /// `DELETE /v1/threads/{id}`
-pub(super) async fn cancel(State(app): State<App>, path: PathText, headers: HeaderMap, uri: Uri) -> Response {
-    answer(cancel_thread(app, path, headers, uri).await)
+pub(super) async fn cancel(State(app): State<App>, session: Session, path: PathText, uri: Uri) -> Response {
+    answer(cancel_thread(app, session, path, uri).await)
 }
 
-async fn cancel_thread(app: App, path: PathText, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+async fn cancel_thread(
+    app: App,
+    mut session: Session,
+    path: PathText,
+    uri: Uri,
+) -> Result<Response, Problem> {
     Params::new(&uri).finish()?;
     let thread = path_text(path)?;
-    let actor = claimed_actor(&headers)?.ok_or_else(|| {
+    let actor = session.caller.actor().map(str::to_owned).ok_or_else(|| {
         Problem::invalid_body("who cancels is not known").hint("name an actor in X-Syncropel-Actor")
     })?;
     // The same checks as for any record that this actor writes there, and before anything is told of the
@@ -252,22 +287,38 @@ async fn cancel_thread(app: App, path: PathText, headers: HeaderMap, uri: Uri) -
     if check_thread(thread.clone()).is_err() {
         return Err(not_found());
     }
-    admission::check(&Draft::new(&thread, &actor, Act::Do, body)?, &app.did)?;
+    let drafts = [Draft::new(&thread, &actor, Act::Do, body)?];
+    session.admit_drafts(&drafts, Some(Resource::ThreadWrite)).map_err(|misfit| misfit.refusal)?;
+    // Who may cancel but not read learns no more of a thread than that it is one.
+    let viewer = if session.caller.covers(Scope::RecordsRead) || session.caller.bearer.is_none() {
+        session.viewer()
+    } else {
+        Viewer::home_owner().without_reserved()
+    };
     let read = {
         let (app, thread) = (app.clone(), thread.clone());
-        blocking(move || summary(&app, &thread))
+        blocking(move || summary(&app, &viewer, &thread))
     };
     read.await?;
-    let provenance = Provenance::without_credential(Origin::Posted);
-    match app.writer.submit(Command::CancelThread { thread, actor, provenance }).await {
-        Ok(written) => {
+    let submitted = loop {
+        let (thread, actor, admission) = (thread.clone(), actor.clone(), session.admission());
+        match app.writer.submit(Command::CancelThread { thread, actor, admission }).await {
+            Err(NotWritten::RulesChanged(_)) => {
+                session = session.again(&app)?;
+                session.admit_drafts(&drafts, Some(Resource::ThreadWrite)).map_err(|m| m.refusal)?;
+            }
+            other => break other,
+        }
+    };
+    match submitted {
+        Ok(Committed { written, .. }) => {
             let Some(Written::New(stored)) = written.first() else {
                 return Err(Problem::internal(&std::io::Error::other("a cancellation was not new")));
             };
             app.metrics.records_written.inc();
             let text = format!(
                 "{{\"status\":\"cancelled\",\"record\":{},\"record_id\":\"{}\"}}",
-                wire::record(stored),
+                shown(&session, stored),
                 stored.record.id
             );
             Ok(json_text(StatusCode::OK, text))

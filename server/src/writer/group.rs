@@ -3,25 +3,32 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use spl_kernel::{
-    commit::{Commit, Entry, Head},
     draft::Draft,
-    id::RecordId,
     json::Json,
     log::{
-        Log, NewCommit,
+        Log,
         error::{AppendError, StoreError},
         verify::chain_of_causes,
     },
-    record::{Act, Origin, Provenance, StoredRecord},
+    record::{Act, Origin},
     refusal::{Code, Refusal},
+    time::UnixMillis,
 };
 use spl_projections::{
-    Context, World, identity,
-    records::{Accepted, Ledger, Pending, decide},
+    self as projections, Context, Entropy, World, admission,
+    authority::Caller,
+    decision::{self, Outcome},
+    records::{Accepted, decide},
+    visibility::namespace_of,
 };
 
-use super::{Answer, Command, Condition, Job, NotWritten, Queue, Written, maintenance::Signal};
-use crate::{disk, env, published::Published};
+use super::{
+    Admission, Append, Command, Condition, Job, NotWritten, Queue,
+    maintenance::Signal,
+    merging::Merging,
+    scratch::{By, LogLedger, Prepared, Scratch},
+};
+use crate::{disk::Room, env, published::Published};
 
 /// The writer's own side.
 pub(super) struct Groups {
@@ -30,57 +37,33 @@ pub(super) struct Groups {
     pub(super) published: Arc<Published>,
     pub(super) condition: Arc<Condition>,
     pub(super) behind: Arc<Signal>,
-}
-
-/// What the log knows of clocks, read through its indexes.
-struct LogLedger<'a>(&'a Log);
-
-impl Ledger for LogLedger<'_> {
-    type Error = StoreError;
-
-    fn highest_clock(&self, thread: &str, actor: &str) -> Result<Option<u64>, StoreError> {
-        self.0.index().highest_clock(thread, actor)
-    }
-
-    fn clock_holder(
-        &self,
-        thread: &str,
-        actor: &str,
-        clock: u64,
-    ) -> Result<Option<(u64, RecordId)>, StoreError> {
-        let Some(sequence) = self.0.index().clock_holder(thread, actor, clock)? else { return Ok(None) };
-        match self.0.reader()?.record(sequence)? {
-            Some(stored) => Ok(Some((sequence, stored.record.id))),
-            None => Err(StoreError::Damaged(format!("record {sequence} is missing"))),
-        }
-    }
-}
-
-/// A group while it is decided: nothing of it is visible to anyone yet.
-struct Scratch {
-    head: Head,
-    pending: Pending,
-    commits: Vec<NewCommit>,
-    answers: Vec<(tokio::sync::oneshot::Sender<Answer>, Vec<Outcome>)>,
-}
-
-/// What a decided draft will be answered with.
-enum Outcome {
-    /// The entry of a commit of this group.
-    New { commit: usize, entry: usize },
-    /// A position that is there, or in this group.
-    Stored(u64),
+    pub(super) merging: Merging,
+    pub(super) room: Room,
 }
 
 /// A command that needs the ones before it in the log first.
 struct Defer(Box<Job>);
 
+/// What decides a command: the result, or why it is not written.
+type Decided = Result<(Prepared, Outcome), NotWritten>;
+
+fn log_unreadable(error: &StoreError) -> NotWritten {
+    tracing::error!(cause = %chain_of_causes(error), "the log could not be read");
+    NotWritten::Failed
+}
+
+fn not_understood(error: &projections::event::FormatError) -> NotWritten {
+    // Only a bug can write what this very build does not understand.
+    tracing::error!(%error, "a decided record could not be folded");
+    NotWritten::Failed
+}
+
 impl Groups {
     pub(super) fn run(mut self, queue: &Queue) {
         while let Some(mut jobs) = queue.take_group() {
             while !jobs.is_empty() {
-                let room = disk::has_room_for_data(self.log.path());
-                let mut scratch = self.scratch();
+                let room = self.room.for_data(self.log.path());
+                let mut scratch = Scratch::new(self.log.head(), &self.world);
                 while let Some(job) = jobs.pop_front() {
                     if let Err(Defer(job)) = self.decide(job, room, &mut scratch) {
                         jobs.push_front(*job);
@@ -92,75 +75,149 @@ impl Groups {
         }
     }
 
-    fn scratch(&self) -> Scratch {
-        let head = self.log.head();
-        Scratch { head, pending: Pending::default(), commits: Vec::new(), answers: Vec::new() }
-    }
-
     /// Decides one command. A refusal is answered at once; it writes nothing.
-    fn decide(&self, job: Job, room: bool, scratch: &mut Scratch) -> Result<(), Defer> {
-        if self.condition.log_failed() {
-            let _ = job.answer.send(Err(self.condition.refusal()));
+    fn decide(&mut self, job: Job, room: bool, scratch: &mut Scratch) -> Result<(), Defer> {
+        if let Err(why) = self.may_write(&job.command, room) {
+            let _ = job.answer.send(Err(why));
             return Ok(());
         }
-        if job.command.is_control() && !disk::has_room_at_all(self.log.path()) {
-            tracing::error!("the file system is full: a control command was refused");
-            let _ = job.answer.send(Err(NotWritten::Full));
-            return Ok(());
-        }
-        if !room && !job.command.is_control() {
-            let _ = job.answer.send(Err(NotWritten::Full));
-            return Ok(());
-        }
-        if let Command::CancelThread { thread, .. } = &job.command
-            && scratch.pending.touches(thread)
-        {
+        if needs_log(&job.command, scratch) {
             return Err(Defer(Box::new(job)));
         }
-        let (drafts, provenance) = match self.drafts(job.command) {
-            Ok(drafts) => drafts,
-            Err(why) => {
-                let _ = job.answer.send(Err(why));
-                return Ok(());
+        let now = env::now().max(scratch.head.committed_at);
+        let decided = match job.command {
+            Command::Append(append) => self.append(append, now, scratch),
+            Command::CancelThread { thread, actor, admission } => {
+                self.cancel(&thread, &actor, admission, now, scratch)
+            }
+            Command::Control { command, admission, entropy } => {
+                self.control(&command, &admission, &entropy, now, scratch)
             }
         };
-        let next = scratch.head.sequence + 1;
-        match decide(drafts, next, &LogLedger(&self.log), &mut scratch.pending) {
-            Ok(Ok(accepted)) => {
-                let outcomes = scratch.commit(accepted, &provenance);
-                scratch.answers.push((job.answer, outcomes));
-            }
-            Ok(Err(refusal)) => {
-                let _ = job.answer.send(Err(NotWritten::Refused(refusal)));
-            }
-            Err(error) => {
-                tracing::error!(cause = %chain_of_causes(&error), "the log could not be read");
-                let _ = job.answer.send(Err(NotWritten::Failed));
+        match decided {
+            Ok((prepared, outcome)) => scratch.take(prepared, job.answer, outcome),
+            Err(why) => {
+                let _ = job.answer.send(Err(why));
             }
         }
         Ok(())
     }
 
-    fn drafts(&self, command: Command) -> Result<(Vec<Draft>, Provenance), NotWritten> {
-        match command {
-            Command::Append { drafts, provenance } => Ok((drafts, provenance)),
-            Command::NameInstance(key) => {
-                let context = Context { now: env::now().max(self.log.head().committed_at) };
-                let draft =
-                    identity::create(&self.world.identity, &key, &context).map_err(NotWritten::Refused)?;
-                Ok((vec![draft], Provenance::without_credential(Origin::Command)))
-            }
-            Command::CancelThread { thread, actor, provenance } => {
-                Ok((vec![self.cancellation(&thread, &actor)?], provenance))
-            }
+    fn may_write(&mut self, command: &Command, room: bool) -> Result<(), NotWritten> {
+        if self.condition.log_failed() {
+            return Err(self.condition.refusal());
         }
+        if command.is_control() {
+            if !self.room.for_control(self.log.path()) {
+                tracing::error!("the file system is full: a control command was refused");
+                return Err(NotWritten::Full);
+            }
+        } else if !room {
+            return Err(NotWritten::Full);
+        }
+        Ok(())
+    }
+
+    /// Layers 1 and 2 again, against the state that the command is decided on: the log is the order.
+    fn admit(admission: &Admission, now: UnixMillis, scratch: &Scratch) -> Result<Caller, NotWritten> {
+        let caller = scratch.world.admit(&admission.ticket, now).map_err(NotWritten::Refused)?;
+        // Rules are not run here; it only has to be the same rules that the request was decided under.
+        if !caller.freed && scratch.world.config.policy_version != admission.policy_version {
+            return Err(NotWritten::RulesChanged(Vec::new()));
+        }
+        Ok(caller)
+    }
+
+    fn append(&self, append: Append, now: UnixMillis, scratch: &mut Scratch) -> Decided {
+        let caller = match Self::admit(&append.admission, now, scratch) {
+            Err(NotWritten::RulesChanged(_)) => return Err(NotWritten::RulesChanged(append.drafts)),
+            decided => decided?,
+        };
+        let Append { drafts, unseen_openings, .. } = append;
+        let admitted = scratch
+            .world
+            .admit_drafts(&caller, &drafts)
+            .map_err(|misfit| NotWritten::Refused(misfit.refusal))?;
+        for draft in admitted.by_namespace.iter().filter_map(|at| drafts.get(*at)) {
+            self.check_opening(&caller, draft)?;
+        }
+        let as_another: Vec<(usize, String)> =
+            admitted.as_another.iter().filter_map(|at| Some((*at, drafts.get(*at)?.actor.clone()))).collect();
+        let by = By { caller: &caller, unseen_openings: &unseen_openings };
+        self.records(drafts, &as_another, by, now, scratch)
+    }
+
+    /// Records of a caller, and what is told of those that an admin wrote as somebody else.
+    fn records(
+        &self,
+        drafts: Vec<Draft>,
+        as_another: &[(usize, String)],
+        by: By<'_>,
+        now: UnixMillis,
+        scratch: &mut Scratch,
+    ) -> Decided {
+        let ledger = LogLedger(&self.log);
+        let next = scratch.next_sequence();
+        let accepted = decide(drafts, next, &ledger, &mut scratch.pending)
+            .map_err(|e| log_unreadable(&e))?
+            .map_err(NotWritten::Refused)?;
+        // What was there already was told of when it was written.
+        let new: Vec<(&str, String)> = as_another
+            .iter()
+            .filter_map(|(at, actor)| match accepted.get(*at) {
+                Some(Accepted::New { record, .. }) => Some((actor.as_str(), record.id.to_string())),
+                _ => None,
+            })
+            .collect();
+        let mut trail = Vec::new();
+        if let Some((_, first)) = new.first() {
+            let entropy = Entropy::unused();
+            let context = Context { now, entropy: &entropy, caller: by.caller };
+            let change = admission::impersonation(&context, new.iter().map(|(a, _)| *a), new.len(), first);
+            let written = accepted.iter().filter(|a| matches!(a, Accepted::New { .. })).count();
+            let after = next + written as u64;
+            trail = decision::write(change.into_iter().collect(), after, &ledger, &mut scratch.pending)
+                .map_err(|e| log_unreadable(&e))?
+                .map_err(NotWritten::Refused)?;
+        }
+        let parts = vec![(accepted, Origin::Posted), (trail, Origin::Command)];
+        let prepared = scratch.prepare(parts, by, now).map_err(|e| not_understood(&e))?;
+        Ok((prepared, Outcome::Done))
+    }
+
+    /// What only a namespace grain allows goes to a new thread, or to one opened in that namespace.
+    fn check_opening(&self, caller: &Caller, draft: &Draft) -> Result<(), NotWritten> {
+        let Some(opening) = self.opening(&draft.thread).map_err(|e| log_unreadable(&e))? else {
+            return Ok(());
+        };
+        if admission::covers_opening(caller, draft, &opening) {
+            return Ok(());
+        }
+        Err(NotWritten::Refused(admission::outside_grains(&draft.thread)))
+    }
+
+    /// The namespace in which a thread was opened: that of its first INTEND, else of its first record.
+    fn opening(&self, thread: &str) -> Result<Option<String>, StoreError> {
+        let Some(summary) = self.log.index().summary(thread)? else { return Ok(None) };
+        let sequence = summary.opening.map_or(summary.first_sequence, |(_, at)| at);
+        let stored = self.log.reader()?.record(sequence)?;
+        Ok(stored.map(|stored| namespace_of(&stored).into_owned()))
+    }
+
+    fn cancel(
+        &self,
+        thread: &str,
+        actor: &str,
+        admission: Admission,
+        now: UnixMillis,
+        scratch: &mut Scratch,
+    ) -> Decided {
+        let draft = self.cancellation(thread, actor)?;
+        self.append(Append { drafts: vec![draft], admission, unseen_openings: Vec::new() }, now, scratch)
     }
 
     fn cancellation(&self, thread: &str, actor: &str) -> Result<Draft, NotWritten> {
-        let summary = self.log.index().summary(thread).map_err(|error| {
-            tracing::error!(cause = %chain_of_causes(&error), "the log could not be read");
-            NotWritten::Failed
-        })?;
+        let summary = self.log.index().summary(thread).map_err(|e| log_unreadable(&e))?;
         let not_found =
             || NotWritten::Refused(Refusal::new(Code::NotFound, format!("there is no thread {thread}")));
         let summary = summary.ok_or_else(not_found)?;
@@ -176,32 +233,53 @@ impl Groups {
         Draft::new(thread, actor, Act::Do, body).map_err(NotWritten::Refused)
     }
 
-    /// Writes the group, folds and publishes it, and answers. On failure nobody is told yes.
+    fn control(
+        &self,
+        command: &projections::Command,
+        admission: &Admission,
+        entropy: &Entropy,
+        now: UnixMillis,
+        scratch: &mut Scratch,
+    ) -> Decided {
+        let caller = Self::admit(admission, now, scratch)?;
+        let context = Context { now, entropy, caller: &caller };
+        let mut guarded = scratch.world.decide(command, &context).map_err(NotWritten::Refused)?;
+        let changes = std::mem::take(&mut guarded.decision.changes);
+        let next = scratch.next_sequence();
+        let accepted = decision::write(changes, next, &LogLedger(&self.log), &mut scratch.pending)
+            .map_err(|e| log_unreadable(&e))?
+            .map_err(NotWritten::Refused)?;
+        let by = By { caller: &caller, unseen_openings: &[] };
+        let prepared =
+            scratch.prepare(vec![(accepted, Origin::Command)], by, now).map_err(|e| not_understood(&e))?;
+        if let Some(after) = &prepared.world {
+            guarded.check(&scratch.world, after, now).map_err(NotWritten::Refused)?;
+        }
+        Ok((prepared, guarded.decision.outcome))
+    }
+
+    /// Writes the group, publishes it, and answers. On failure nobody is told yes.
     fn write(&mut self, scratch: Scratch, rest: &mut VecDeque<Job>) {
-        if scratch.commits.is_empty() {
-            answer_all(scratch.answers, &[]);
+        let Scratch { world, commits, answers, .. } = scratch;
+        if commits.is_empty() {
+            answers.into_iter().for_each(|waiting| waiting.answer(&[]));
             return;
         }
-        match self.log.append(self.log.head(), &scratch.commits) {
+        match self.log.append(self.log.head(), &commits) {
             Ok(written) => {
-                for stored in written.iter().flatten() {
-                    if let Err(error) = self.world.fold(stored) {
-                        // Only a bug can write what this very build does not understand.
-                        tracing::error!(%error, "a written record could not be folded");
-                        self.condition.set(Condition::LOG_FAILED);
-                    }
-                }
-                self.published.publish(&self.world, &written);
+                self.world = world;
+                let reformed = self.merging.step(&mut self.world);
+                self.published.publish(&self.world, reformed, &written);
                 self.behind.committed();
-                answer_all(scratch.answers, &written);
+                answers.into_iter().for_each(|waiting| waiting.answer(&written));
             }
             Err(error) => {
                 tracing::error!(cause = %chain_of_causes(&error), "the log could not be written");
                 let full = if matches!(error, AppendError::Full(_)) { Condition::DISK_WAS_FULL } else { 0 };
                 self.condition.set(Condition::LOG_FAILED | full);
                 let why = || self.condition.refusal();
-                for (answer, _) in scratch.answers {
-                    let _ = answer.send(Err(why()));
+                for waiting in answers {
+                    let _ = waiting.answer.send(Err(why()));
                 }
                 for job in rest.drain(..) {
                     let _ = job.answer.send(Err(why()));
@@ -211,49 +289,20 @@ impl Groups {
     }
 }
 
-impl Scratch {
-    /// Makes a commit of what is new among `accepted`, and says where each will be.
-    fn commit(&mut self, accepted: Vec<Accepted>, provenance: &Provenance) -> Vec<Outcome> {
-        let committed_at = env::now().max(self.head.committed_at);
-        let mut commit = Commit { first_sequence: self.head.sequence + 1, committed_at, entries: Vec::new() };
-        let mut all_facts = Vec::new();
-        let mut outcomes = Vec::with_capacity(accepted.len());
-        for one in accepted {
-            match one {
-                Accepted::Stored { sequence } => outcomes.push(Outcome::Stored(sequence)),
-                Accepted::New { record, facts } => {
-                    outcomes.push(Outcome::New { commit: self.commits.len(), entry: commit.entries.len() });
-                    commit.entries.push(Entry { record: *record, provenance: provenance.clone() });
-                    all_facts.push(facts);
+/// Whether a command is decided on what the log holds of a thread that is written earlier in its group.
+fn needs_log(command: &Command, scratch: &Scratch) -> bool {
+    match command {
+        Command::CancelThread { thread, .. } => scratch.pending.touches(thread),
+        // Only a narrowed token's write looks at how a thread was opened.
+        Command::Append(append) => {
+            let narrowed = match append.admission.ticket.bearer {
+                projections::authority::Presented::Token(id) => {
+                    scratch.world.tokens.get(&id).is_some_and(|entry| entry.grains.is_some())
                 }
-            }
+                _ => false,
+            };
+            narrowed && append.drafts.iter().any(|d| scratch.pending.touches(&d.thread))
         }
-        if !commit.entries.is_empty() {
-            self.head.sequence += commit.entries.len() as u64;
-            self.head.committed_at = committed_at;
-            self.commits.push(NewCommit { commit, facts: all_facts });
-        }
-        outcomes
-    }
-}
-
-fn answer_all(
-    answers: Vec<(tokio::sync::oneshot::Sender<Answer>, Vec<Outcome>)>,
-    written: &[Vec<Arc<StoredRecord>>],
-) {
-    for (answer, outcomes) in answers {
-        let outcomes = outcomes
-            .into_iter()
-            .map(|outcome| match outcome {
-                Outcome::Stored(sequence) => Ok(Written::Stored(sequence)),
-                Outcome::New { commit, entry } => written
-                    .get(commit)
-                    .and_then(|c| c.get(entry))
-                    .map(|s| Written::New(s.clone()))
-                    .ok_or(NotWritten::Failed),
-            })
-            .collect();
-        // A caller that went away does not undo what is written.
-        let _ = answer.send(outcomes);
+        Command::Control { .. } => false,
     }
 }

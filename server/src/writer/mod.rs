@@ -3,7 +3,9 @@
 
 mod group;
 mod maintenance;
+mod merging;
 mod queue;
+mod scratch;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,15 +15,8 @@ use std::{
     },
 };
 
-use spl_kernel::{
-    draft::Draft,
-    id::RecordId,
-    identity::PublicKey,
-    log::Log,
-    record::{Provenance, StoredRecord},
-    refusal::Refusal,
-};
-use spl_projections::World;
+use spl_kernel::{draft::Draft, id::RecordId, log::Log, record::StoredRecord, refusal::Refusal};
+use spl_projections::{self as projections, Entropy, World, authority::Ticket, config, decision::Outcome};
 use tokio::sync::oneshot;
 
 pub(crate) use self::queue::QueueDepth;
@@ -38,28 +33,81 @@ const INDEX_BEHIND_BYTES_MAX: usize = 128 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Write records, all or none.
-    Append {
-        /// What to write.
-        drafts: Vec<Draft>,
-        /// Who writes it, and how.
-        provenance: Provenance,
-    },
+    Append(Append),
     /// Cancel a thread that is neither closed nor cancelled.
     CancelThread {
         /// The thread.
         thread: String,
         /// Who cancels it.
         actor: String,
-        /// How.
-        provenance: Provenance,
+        /// Who asks.
+        admission: Admission,
     },
-    /// Say who the instance is, once. A command on a reserved thread: control.
-    NameInstance(PublicKey),
+    /// Change what the instance itself keeps: control.
+    Control {
+        /// What to change.
+        command: Box<projections::Command>,
+        /// Who asks.
+        admission: Admission,
+        /// Where ids and secrets come from.
+        entropy: Entropy,
+    },
+}
+
+/// Records to write.
+#[derive(Debug)]
+pub(crate) struct Append {
+    /// What to write.
+    pub(crate) drafts: Vec<Draft>,
+    /// Who asks.
+    pub(crate) admission: Admission,
+    /// Threads whose opening record the writer may not read: what it writes there changes no status.
+    pub(crate) unseen_openings: Vec<String>,
+}
+
+/// On what grounds a command was let through: decided again before it is written.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// The credentials, and what the route asks.
+    pub(crate) ticket: Ticket,
+    /// Position of the rule set that the request was decided under.
+    pub(crate) policy_version: u64,
+}
+
+impl Admission {
+    /// The instance's own.
+    pub(crate) fn instance(world: &World) -> Self {
+        Self { ticket: Ticket::instance(), policy_version: world.config.policy_version }
+    }
 }
 
 impl Command {
+    /// Commands on the instance's own threads have a queue of their own.
     fn is_control(&self) -> bool {
-        matches!(self, Self::NameInstance(_))
+        match self {
+            Self::Control { .. } => true,
+            Self::Append(append) => append.drafts.iter().all(|d| d.thread == config::THREAD),
+            Self::CancelThread { .. } => false,
+        }
+    }
+}
+
+/// What a command wrote and what to tell of it.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// What became of each draft; of a control command every record of its commit.
+    pub(crate) written: Vec<Written>,
+    /// What else its caller is told.
+    pub(crate) outcome: Outcome,
+}
+
+impl Committed {
+    /// The new record on a thread, if the command wrote one there: the first.
+    pub(crate) fn on(&self, thread: &str) -> Option<&Arc<StoredRecord>> {
+        self.written.iter().find_map(|w| match w {
+            Written::New(stored) if stored.record.thread == thread => Some(stored),
+            _ => None,
+        })
     }
 }
 
@@ -87,13 +135,16 @@ pub(crate) enum NotWritten {
     Failed,
     /// The thread is closed or cancelled already; which, and nothing was written.
     AlreadyFinal(&'static str),
+    /// The permission rules have changed since the request was decided: it is to be decided again. What was to
+    /// be written comes back.
+    RulesChanged(Vec<Draft>),
 }
 
 impl From<NotWritten> for Problem {
     fn from(why: NotWritten) -> Self {
         match why {
             NotWritten::Refused(refusal) => refusal.into(),
-            NotWritten::Busy => Self::busy(),
+            NotWritten::Busy | NotWritten::RulesChanged(_) => Self::busy(),
             NotWritten::Full => Self::store_full(),
             NotWritten::Closed => Self::shutting_down(),
             NotWritten::Failed => Self::log_failed(),
@@ -138,7 +189,7 @@ impl Condition {
     }
 }
 
-type Answer = Result<Vec<Written>, NotWritten>;
+type Answer = Result<Committed, NotWritten>;
 
 /// A queued command.
 #[derive(Debug)]
@@ -180,6 +231,8 @@ impl Writer {
             published,
             condition: condition.clone(),
             behind: maintenance.clone(),
+            merging: merging::Merging::default(),
+            room: crate::disk::Room::beside(log.path()),
         };
         let writer = std::thread::Builder::new().name("spl-writer".into()).spawn({
             let (queue, condition) = (queue.clone(), condition.clone());
@@ -207,8 +260,8 @@ impl Writer {
             return Err(NotWritten::Busy);
         }
         let bytes = match &command {
-            Command::Append { drafts, .. } => drafts.iter().map(weight).sum(),
-            Command::CancelThread { .. } | Command::NameInstance(_) => 1024,
+            Command::Append(append) => append.drafts.iter().map(weight).sum(),
+            Command::CancelThread { .. } | Command::Control { .. } => 1024,
         };
         let (answer, answered) = oneshot::channel();
         match self.queue.push(Job { command, bytes, answer }) {

@@ -1,0 +1,328 @@
+//! Who is asking and whether they may: the bearer, the route's scope, the claimed actor (protocol, section 7).
+//!
+//! One function decides it for a request, against the snapshot that the request is served from, and again in
+//! the writer, against the state that the command is decided on: the log is the order.
+
+use std::sync::Arc;
+
+use spl_kernel::{
+    json::Json,
+    refusal::{Code, Refusal},
+    time::UnixMillis,
+};
+
+use crate::{
+    World,
+    accounts::Account,
+    context::ENGINE_ACTOR,
+    scope::{Scope, Scopes},
+    tokens::{Entry, State, TokenId},
+};
+
+/// The actor in `by` of what was done with local proof, or offline.
+pub const LOCAL_ACTOR: &str = "did:sync:system:local";
+
+/// The bearer that came with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// None.
+    Nothing,
+    /// Something that cannot be a token.
+    Malformed,
+    /// A token, by the hash of what was sent.
+    Token(TokenId),
+}
+
+/// When a route asks for nobody's credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freed {
+    /// Always: open routes.
+    Always,
+    /// With `--insecure-localhost`, or where `auth_required` is off: the data plane.
+    DataPlane,
+    /// With `--insecure-localhost` only.
+    Insecure,
+    /// With `--insecure-localhost` and local proof: recovery.
+    Recovery,
+    /// Never.
+    Never,
+}
+
+/// What a route asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gate {
+    /// The scope that the bearer must cover; any bearer will do without one.
+    pub scope: Option<Scope>,
+    /// When none of it is asked.
+    pub freed: Freed,
+    /// Whether the engine's name may be claimed by those who may change the configuration.
+    pub takes_config: bool,
+}
+
+/// A request's credentials and what its route asks: all that is needed to decide on it again.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    /// The bearer.
+    pub bearer: Presented,
+    /// Whether it carried local proof.
+    pub local_proof: bool,
+    /// Whether the instance serves local requests without a bearer.
+    pub insecure: bool,
+    /// The DID in `X-Syncropel-Actor`.
+    pub claimed: Option<String>,
+    /// What its route asks.
+    pub gate: Gate,
+}
+
+impl Ticket {
+    /// The instance's own, at start-up or in its own time.
+    #[must_use]
+    pub fn instance() -> Self {
+        Self {
+            bearer: Presented::Nothing,
+            local_proof: false,
+            insecure: false,
+            claimed: None,
+            gate: Gate { scope: None, freed: Freed::Always, takes_config: false },
+        }
+    }
+}
+
+/// A caller's live token.
+#[derive(Debug, Clone)]
+pub struct Bearer {
+    /// The token.
+    pub token_id: TokenId,
+    /// Its number.
+    pub number: u32,
+    /// Its account.
+    pub account: Arc<Account>,
+    /// Its scopes, as of its minting.
+    pub scopes: Scopes,
+    /// When it expires.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// Who a request is from, once that is decided.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Its token, if it has one.
+    pub bearer: Option<Bearer>,
+    /// Whether it proved to be able to read the home directory.
+    pub local_proof: bool,
+    /// The DID it claims.
+    pub claimed: Option<String>,
+    /// Whether the route was free, so that no layer decides on it.
+    pub freed: bool,
+}
+
+/// As whom a caller acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acting {
+    /// As an actor of its own, or without a credential.
+    AsItself,
+    /// An admin as somebody else: recorded.
+    AsAnother,
+}
+
+fn auth_required() -> Refusal {
+    Refusal::new(Code::AuthRequired, "this route needs a bearer token, and none was sent").hint(
+        "send it as Authorization: Bearer <token>; `spl up` makes the first one, `spl token save` keeps one for the command line",
+    )
+}
+
+fn auth_invalid() -> Refusal {
+    Refusal::new(Code::AuthInvalid, "the token is malformed, unknown, expired or revoked")
+        .hint("`spl token info` tells what is wrong with it; an admin mints another with `spl token create --sa <sa_id>`")
+}
+
+fn denied(message: impl Into<String>) -> Refusal {
+    Refusal::new(Code::DidClaimDenied, message)
+}
+
+impl World {
+    /// A live token and its account: layer 1, first half.
+    #[inline]
+    #[must_use]
+    pub fn live_token(&self, id: &TokenId, now: UnixMillis) -> Option<(&Entry, &Arc<Account>)> {
+        let entry = self.tokens.get(id)?;
+        let account = self.accounts.by_number(entry.account)?;
+        (entry.is_live(now) && account.is_alive()).then_some((entry, account))
+    }
+
+    fn bearer(&self, id: &TokenId, now: UnixMillis) -> Option<Bearer> {
+        let (entry, account) = self.live_token(id, now)?;
+        Some(Bearer {
+            token_id: *id,
+            number: entry.number,
+            account: account.clone(),
+            scopes: entry.scopes(),
+            expires_at: entry.expires_at(),
+        })
+    }
+
+    /// Whether a token was ended by a rotation: presenting it is the one sure sign of theft.
+    #[must_use]
+    pub fn was_rotated(&self, id: &TokenId) -> bool {
+        self.tokens.get(id).is_some_and(|entry| entry.state == State::Rotated)
+    }
+
+    /// Decides on layers 1 and 2 of a request: bearer, route scope, claimed actor.
+    ///
+    /// # Errors
+    /// `AUTH_REQUIRED`, `AUTH_INVALID`, `SCOPE_FORBIDDEN` or `DID_CLAIM_DENIED`, in this order.
+    pub fn admit(&self, ticket: &Ticket, now: UnixMillis) -> Result<Caller, Refusal> {
+        let presented = match ticket.bearer {
+            Presented::Token(id) => self.bearer(&id, now),
+            Presented::Nothing | Presented::Malformed => None,
+        };
+        let caller = |bearer, freed| Caller {
+            bearer,
+            local_proof: ticket.local_proof,
+            claimed: ticket.claimed.clone(),
+            freed,
+        };
+        let free = match ticket.gate.freed {
+            Freed::Always => true,
+            Freed::DataPlane | Freed::Insecure => ticket.insecure,
+            Freed::Recovery => ticket.insecure && ticket.local_proof,
+            Freed::Never => false,
+        };
+        if free {
+            // No layer runs: a valid bearer names the caller, any other is ignored.
+            return Ok(caller(presented, true));
+        }
+        let open = ticket.gate.freed == Freed::DataPlane && !self.config.auth_required.value;
+        match (ticket.bearer, presented) {
+            (Presented::Nothing, _) if open => {
+                if self.config.strict_actor_header.value && ticket.claimed.is_some() {
+                    return Err(denied("an actor is claimed without a token that may act as it"));
+                }
+                Ok(caller(None, false))
+            }
+            (Presented::Nothing, _) => Err(auth_required()),
+            (_, None) => Err(auth_invalid()),
+            (_, Some(bearer)) => {
+                if let Some(scope) = ticket.gate.scope
+                    && !bearer.scopes.cover(scope)
+                {
+                    return Err(Refusal::scope(scope.as_str()).hint(format!(
+                        "`spl service-account describe {}` shows what the account has; an admin mints a wider token",
+                        bearer.account.id
+                    )));
+                }
+                self.claim(ticket, &bearer)?;
+                Ok(caller(Some(bearer), false))
+            }
+        }
+    }
+
+    /// Layer 2: the actor in the header.
+    fn claim(&self, ticket: &Ticket, bearer: &Bearer) -> Result<(), Refusal> {
+        let account = &bearer.account;
+        if account.actors.is_empty() {
+            return Err(denied("the account of this token lists no actor, so that nothing can be done with it").hint(
+                format!(
+                    "an admin adds one: spl service-account update {id} --actors did:sync:user:<name>; or revoke it (spl service-account revoke {id}) and make another with --actors",
+                    id = account.id
+                ),
+            ));
+        }
+        let Some(claimed) = &ticket.claimed else { return Ok(()) };
+        if account.lists(claimed) {
+            return Ok(());
+        }
+        if self.config.strict_actor_header.value {
+            return Err(denied(format!("{claimed} is not in the allow-list of this token's account"))
+                .hint("strict_actor_header is on: even an admin claims only actors of its own"));
+        }
+        let as_engine = claimed == ENGINE_ACTOR && ticket.gate.takes_config;
+        if as_engine && bearer.scopes.cover(Scope::ConfigWrite) {
+            return Ok(());
+        }
+        self.may_impersonate(bearer, claimed)
+    }
+
+    fn may_impersonate(&self, bearer: &Bearer, actor: &str) -> Result<(), Refusal> {
+        if !bearer.scopes.hold(Scope::Admin) {
+            let listed = bearer.account.actors.iter().take(3).map(|a| &**a).collect::<Vec<_>>().join(", ");
+            return Err(denied(format!("{actor} is not in the allow-list of this token's account"))
+                .hint(format!("this token acts as {listed}; an admin may list more")));
+        }
+        if self.config.strict_impersonation_enforcement.value {
+            return Err(denied(format!("{actor} is not in the allow-list of this token's account"))
+                .hint("strict_impersonation_enforcement is on: an admin acts as its own actors only"));
+        }
+        Ok(())
+    }
+
+    /// Layer 2 for the actor of a record: whether the caller may write as it, and whether that is recorded.
+    ///
+    /// # Errors
+    /// `DID_CLAIM_DENIED`.
+    pub fn acting_as(&self, caller: &Caller, actor: &str) -> Result<Acting, Refusal> {
+        let Some(bearer) = &caller.bearer else { return Ok(Acting::AsItself) };
+        if bearer.account.lists(actor) {
+            return Ok(Acting::AsItself);
+        }
+        if caller.freed {
+            // Where no layer runs anybody writes as anybody; the token is recorded with the record.
+            return Ok(Acting::AsItself);
+        }
+        self.may_impersonate(bearer, actor).map(|()| Acting::AsAnother)
+    }
+}
+
+impl Caller {
+    /// Somebody without a credential, or the instance itself.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self { bearer: None, local_proof: false, claimed: None, freed: true }
+    }
+
+    /// The home's owner, at the machine.
+    #[must_use]
+    pub fn local() -> Self {
+        Self { local_proof: true, ..Self::nobody() }
+    }
+
+    /// The caller's actor: the one claimed, else the first of its account.
+    #[must_use]
+    pub fn actor(&self) -> Option<&str> {
+        let own = || self.bearer.as_ref().and_then(|b| b.account.actors.first()).map(|a| &**a);
+        self.claimed.as_deref().or_else(own)
+    }
+
+    /// The caller's actor where it is one of its account's own: only then do that actor's grants count.
+    #[must_use]
+    pub fn own_actor(&self) -> Option<&str> {
+        let account = &self.bearer.as_ref()?.account;
+        self.actor().filter(|actor| account.lists(actor))
+    }
+
+    /// Whether the caller's token covers a scope.
+    #[must_use]
+    pub fn covers(&self, scope: Scope) -> bool {
+        self.bearer.as_ref().is_some_and(|b| b.scopes.cover(scope))
+    }
+
+    /// The names of the token's scopes.
+    #[must_use]
+    pub fn scope_names(&self) -> Vec<String> {
+        self.bearer.as_ref().map(|b| b.scopes.names()).unwrap_or_default()
+    }
+
+    /// Who did it, for a record's `by`. Absent for callers without a credential and for the instance.
+    #[must_use]
+    pub fn by(&self) -> Option<Json> {
+        match &self.bearer {
+            Some(bearer) => Some(Json::object([
+                ("actor", self.actor().unwrap_or_default().into()),
+                ("service_account_id", (*bearer.account.id).into()),
+                ("token_id", bearer.token_id.to_string().into()),
+            ])),
+            None if self.local_proof => Some(Json::object([("actor", LOCAL_ACTOR.into())])),
+            None => None,
+        }
+    }
+}
