@@ -47,9 +47,6 @@ pub(crate) struct Globals {
     /// Authenticate with this token [default: $SPL_TOKEN, else the one saved in the home]
     #[arg(long, global = true, value_name = "TOKEN")]
     token: Option<String>,
-    /// The token of the environment: apart, so that it can be told where a token came from.
-    #[arg(long, global = true, hide = true, env = "SPL_TOKEN", hide_env_values = true)]
-    env_token: Option<String>,
     /// Print results for people (human), as they came (json), or one object a line (stream-json)
     #[arg(
         short = 'o',
@@ -90,10 +87,11 @@ impl Globals {
     }
 
     /// The token that was given, and whether with the command or by the environment.
-    pub(crate) fn given_token(&self) -> Option<(&str, TokenSource)> {
-        let flag = self.token.as_deref().map(|token| (token.trim(), TokenSource::Flag));
-        let environment = self.env_token.as_deref().map(|token| (token.trim(), TokenSource::Environment));
-        [flag, environment].into_iter().flatten().find(|(token, _)| !token.is_empty())
+    pub(crate) fn given_token(&self) -> Option<(Secret, TokenSource)> {
+        let flag = self.token.clone().map(|token| (token, TokenSource::Flag));
+        let environment = || variable("SPL_TOKEN").map(|token| (token, TokenSource::Environment));
+        let given = flag.filter(|(token, _)| !token.trim().is_empty()).or_else(environment);
+        given.map(|(token, source)| (Secret::new(token.trim().to_owned()), source))
     }
 
     /// Whether the environment asks for no colour.
@@ -128,7 +126,8 @@ pub(crate) enum TokenSource {
 /// Who writes.
 #[derive(Args)]
 pub(crate) struct ActorArg {
-    /// Write as this actor [default: `[identity] actor` in config.toml, else did:sync:user: and the login name]
+    /// Write as this actor [default: `[identity] actor` in config.toml, else the token's first actor, else
+    /// did:sync:user: and the login name]
     #[arg(long, value_name = "DID", env = "SPL_ACTOR", hide_env_values = true)]
     pub(crate) actor: Option<String>,
 }
@@ -140,28 +139,27 @@ impl ActorArg {
     }
 }
 
-/// The actor of the environment, for commands that name actors in other ways.
-#[derive(Debug, Default, Args)]
-pub(crate) struct OwnActorArg {
-    #[arg(long, hide = true, value_name = "DID", env = "SPL_ACTOR", hide_env_values = true)]
-    own_actor: Option<String>,
-}
-
-impl OwnActorArg {
-    /// The actor, where the environment names one.
-    pub(crate) fn named(&self) -> Option<&str> {
-        self.own_actor.as_deref().filter(|a| !a.is_empty())
-    }
+/// The actor that the environment names, for commands that take no `--actor`.
+pub(crate) fn own_actor() -> Option<String> {
+    variable("SPL_ACTOR")
 }
 
 /// The variable that gives the secret of the first account's token.
 pub(crate) const BOOTSTRAP_TOKEN: &str = "SPL_BOOTSTRAP_TOKEN";
 
 /// What [`BOOTSTRAP_TOKEN`] holds, where it holds anything.
-#[expect(clippy::disallowed_methods, reason = "a secret, which clap would keep and show in its help")]
 pub(crate) fn bootstrap_token() -> Option<Secret> {
-    let value = std::env::var_os(BOOTSTRAP_TOKEN).filter(|value| !value.is_empty())?;
-    Some(Secret::new(value.to_string_lossy().into_owned()))
+    variable(BOOTSTRAP_TOKEN).map(Secret::new)
+}
+
+/// A variable that says anything.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what clap need not know: it would offer a flag for it, and keep secrets"
+)]
+fn variable(name: &str) -> Option<String> {
+    let value = std::env::var_os(name)?.to_string_lossy().into_owned();
+    Some(value).filter(|value| !value.trim().is_empty())
 }
 
 /// The arguments of this process, as it was given them.

@@ -27,7 +27,7 @@ impl Context {
     /// The token that commands use, where there is one: of `--token`, `SPL_TOKEN` or the home.
     pub(crate) fn active_token(&self) -> Result<Option<ActiveToken>, Failure> {
         if let Some((token, source)) = self.globals.given_token() {
-            return Ok(Some(ActiveToken { token: Secret::new(token.to_owned()), source, saved: None }));
+            return Ok(Some(ActiveToken { token, source, saved: None }));
         }
         let saved = self.home.saved_token()?;
         Ok(saved.map(|saved| ActiveToken {
@@ -40,17 +40,29 @@ impl Context {
     /// The token for an instance, where there is one and it may be sent there.
     pub(crate) fn token_for(&self, base: &Url) -> Result<Option<Secret>, Failure> {
         let Some(active) = self.active_token()? else { return Ok(None) };
-        match &active.saved {
-            Some(saved) => self.check_saved_token_target(base, saved)?,
-            None => self.check_given_token_target(base)?,
+        match active.saved {
+            Some(saved) => {
+                self.check_saved_token_target(base, &saved)?;
+                if !saved.plain_http && self.check_transport(base)? {
+                    // Whoever has agreed for this token and this instance is not asked again.
+                    SavedToken { plain_http: true, ..saved }.write(&self.home)?;
+                }
+            }
+            None => {
+                self.check_given_token_target(base)?;
+                self.check_transport(base)?;
+            }
         }
-        self.check_transport(base)?;
         Ok(Some(active.token))
     }
 
-    /// Where no encryption protects a token, whoever sits at the terminal decides.
-    pub(crate) fn check_transport(&self, base: &Url) -> Result<(), Failure> {
-        if base.scheme() == "http" && !is_loopback(base) { self.confirm_plain_http(base) } else { Ok(()) }
+    /// Where no encryption protects a token, whoever sits at the terminal decides. Says whether they had to.
+    pub(crate) fn check_transport(&self, base: &Url) -> Result<bool, Failure> {
+        let is_plain = base.scheme() == "http" && !is_loopback(base);
+        if is_plain {
+            self.confirm_plain_http(base)?;
+        }
+        Ok(is_plain)
     }
 
     /// Where this home has an instance, a token for this machine is meant for that one. While it is down,
@@ -114,7 +126,8 @@ impl Context {
             return Ok(());
         }
         Err(Failure::refused("a token is not sent over plain http to another machine")
-            .hint("use an https address, or a tunnel to a loopback port"))
+            .hint("use an https address, or a tunnel to a loopback port")
+            .hint("in a private network: save the token, and agree once, on a terminal, when a command asks"))
     }
 
     /// How the source of the token is told.

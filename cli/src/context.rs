@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    args::{ActorArg, Globals, OwnActorArg},
+    args::{self, ActorArg, Globals},
     client::{Client, Credential},
     error::Failure,
     home::Home,
@@ -153,9 +153,9 @@ impl Context {
     }
 
     /// Whoever uses this command line, found out without asking an instance.
-    pub(crate) fn own_actor(&self, own: &OwnActorArg) -> Result<String, Failure> {
-        match own.named() {
-            Some(actor) => Ok(actor.to_owned()),
+    pub(crate) fn own_actor(&self) -> Result<String, Failure> {
+        match args::own_actor() {
+            Some(actor) => Ok(actor),
             None => Ok(self.config()?.identity.actor.unwrap_or_else(login_actor)),
         }
     }

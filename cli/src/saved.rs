@@ -4,7 +4,11 @@ use std::{fs, io, io::Write as _, path::PathBuf};
 
 use crate::{error::Failure, home::Home, partial::PartialFile, token::Secret};
 
-/// A saved token: the token on the first line, then `origin <origin>` and `instance <did>`.
+/// What stands after `plain-http` where its owner agreed.
+const ACCEPTED: &str = "accepted";
+
+/// A saved token: the token on the first line, then `origin <origin>`, `instance <did>` and `plain-http accepted`,
+/// each where it applies.
 #[derive(Clone)]
 pub(crate) struct SavedToken {
     /// The bearer.
@@ -13,6 +17,8 @@ pub(crate) struct SavedToken {
     pub(crate) origin: Option<String>,
     /// The only instance it may be sent to, where it was known.
     pub(crate) instance_did: Option<String>,
+    /// Whether its owner said that it may be sent there without encryption.
+    pub(crate) plain_http: bool,
 }
 
 impl SavedToken {
@@ -25,7 +31,8 @@ impl SavedToken {
             let value = rest.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
             Some(value.trim().to_owned())
         };
-        Some(Self { token, origin: value("origin"), instance_did: value("instance") })
+        let plain_http = value("plain-http").as_deref() == Some(ACCEPTED);
+        Some(Self { token, origin: value("origin"), instance_did: value("instance"), plain_http })
     }
 
     /// Puts it into the home, whole or not at all, for its owner only.
@@ -36,7 +43,13 @@ impl SavedToken {
         let path = home.path("token");
         let file = PartialFile::create(&path)?;
         let mut text = zeroize::Zeroizing::new(format!("{}\n", self.token.expose()));
-        for (name, value) in [("origin", &self.origin), ("instance", &self.instance_did)] {
+        let plain_http = self.plain_http.then_some(ACCEPTED);
+        let lines = [
+            ("origin", self.origin.as_deref()),
+            ("instance", self.instance_did.as_deref()),
+            ("plain-http", plain_http),
+        ];
+        for (name, value) in lines {
             if let Some(value) = value {
                 text.push_str(&format!("{name} {value}\n"));
             }
@@ -80,9 +93,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path().join("home"));
         let token = Secret::new("secret".to_owned());
-        let saved = SavedToken { token, origin: Some("http://x:1".to_owned()), instance_did: None };
+        let saved =
+            SavedToken { token, origin: Some("http://x:1".to_owned()), instance_did: None, plain_http: true };
         let path = saved.write(&home).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "secret\norigin http://x:1\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "secret\norigin http://x:1\nplain-http accepted\n");
         assert_eq!(home.saved_token().unwrap().unwrap().origin.as_deref(), Some("http://x:1"));
         saved.write(&home).unwrap();
         assert!(SavedToken::remove(&home).unwrap());

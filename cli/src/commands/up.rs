@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    args::{OwnActorArg, TokenSource},
+    args::TokenSource,
     client::{Client, Credential},
     commands::{
         Outcome,
@@ -37,8 +37,6 @@ Run it again whenever you like: it says what is there, and mends what is missing
 pub(crate) struct UpArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    #[command(flatten)]
-    own: OwnActorArg,
 }
 
 /// How whoever runs this gets in.
@@ -68,7 +66,7 @@ pub(crate) fn run(ctx: &Context, args: UpArgs) -> Outcome {
         );
     }
     let mode = mode(&base)?;
-    let access = access(ctx, &base, &instance, &mode, &args.own)?;
+    let access = access(ctx, &base, &instance, &mode)?;
     let mode = if access.is_new { self::mode(&base)? } else { mode };
     tell(ctx, &instance, started, &mode, &access)?;
     Ok(0)
@@ -80,13 +78,7 @@ fn mode(base: &Url) -> Result<String, Failure> {
 }
 
 /// The way in: the token that is there, or else the first account.
-fn access(
-    ctx: &Context,
-    base: &Url,
-    instance: &InstanceFile,
-    mode: &str,
-    own: &OwnActorArg,
-) -> Result<Access, Failure> {
+fn access(ctx: &Context, base: &Url, instance: &InstanceFile, mode: &str) -> Result<Access, Failure> {
     follow_to_new_address(ctx, base, instance)?;
     let problem = if mode == "bootstrap" {
         "no account can have a token yet".to_owned()
@@ -97,7 +89,7 @@ fn access(
         }
     };
     if matches!(mode, "bootstrap" | "insecure_localhost") {
-        match first_account(ctx, base, own) {
+        match first_account(ctx, base) {
             Err(failure) if failure.code() == Some("BOOTSTRAP_CLOSED") => {}
             other => return other,
         }
@@ -158,9 +150,9 @@ struct Made {
 }
 
 /// Makes the first account, for whoever runs this, and saves its token.
-fn first_account(ctx: &Context, base: &Url, own: &OwnActorArg) -> Result<Access, Failure> {
+fn first_account(ctx: &Context, base: &Url) -> Result<Access, Failure> {
     keep_others_token(ctx, base)?;
-    let actor = ctx.own_actor(own)?;
+    let actor = ctx.own_actor()?;
     let name = actor.rsplit(':').next().filter(|name| !name.is_empty()).unwrap_or("local");
     let client = Client::new(base.clone(), Credential { token: None, local_proof: ctx.local_proof(base)? })?;
     let (actors, scopes) = ([actor.clone()], ["admin".to_owned()]);

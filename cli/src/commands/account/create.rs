@@ -28,7 +28,7 @@ fn bootstrap(ctx: &Context, args: &CreateArgs) -> Outcome {
     let actors = match &args.actors {
         Some(list) => list.0.clone(),
         None => {
-            let actor = ctx.own_actor(&args.own)?;
+            let actor = ctx.own_actor()?;
             output::note(format_args!("--actors was not given: the account acts as {}", text::safe(&actor)));
             vec![actor]
         }

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    args::OwnActorArg,
     commands::Outcome,
     context::Context,
     duration,
@@ -93,8 +92,6 @@ pub(crate) struct CreateArgs {
     /// End the token after this long, such as 90d or 12h [default: never]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_seconds)]
     expires_in: Option<u64>,
-    #[command(flatten)]
-    own: OwnActorArg,
 }
 
 /// What to change about an account.

@@ -6,13 +6,20 @@ mod show;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::{args::OwnActorArg, commands::Outcome, context::Context, error::Failure, offline, output, text};
+use crate::{commands::Outcome, context::Context, error::Failure, offline, output, text};
 
 /// What to do with settings.
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Show the settings here, then those of the instance
-    Show(ShowArgs),
+    #[command(after_help = "\
+Examples:
+  spl config show
+  spl config show | grep default_user_actor | awk '{print $2}'      your bare name, such as alice
+
+Where the output is no terminal each setting is one line: its name, a space, its value. The settings
+here are shown even if no instance runs.")]
+    Show,
     /// Change a setting of the instance, effective on the next request
     Set(SetArgs),
     /// Let pages of these origins call the instance; replaces the list
@@ -41,20 +48,6 @@ Examples:
 
 For the owner of a home whose rules lock everybody out.")]
     PermissionsUnlock,
-}
-
-/// What to show.
-#[derive(Args)]
-#[command(after_help = "\
-Examples:
-  spl config show
-  spl config show | grep default_user_actor | awk '{print $2}'      your bare name, such as alice
-
-Where the output is no terminal each setting is one line: its name, a space, its value. The settings
-here are shown even if no instance runs.")]
-pub(crate) struct ShowArgs {
-    #[command(flatten)]
-    own: OwnActorArg,
 }
 
 /// What to set.
@@ -116,7 +109,7 @@ impl Key {
 /// Runs one of them.
 pub(crate) fn run(ctx: &Context, command: ConfigCommand) -> Outcome {
     match command {
-        ConfigCommand::Show(args) => show::run(ctx, &args.own),
+        ConfigCommand::Show => show::run(ctx),
         ConfigCommand::Set(args) => write(ctx, args.key.topic(), &args.key.body(&args.value)?, &args.value),
         ConfigCommand::AuthSetCorsOrigins { origins } => {
             let origins: Vec<&str> = origins.split([',', ' ']).filter(|origin| !origin.is_empty()).collect();

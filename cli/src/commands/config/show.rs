@@ -4,7 +4,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    args::OwnActorArg,
     commands::Outcome,
     context::Context,
     error::Failure,
@@ -29,8 +28,8 @@ struct Setting {
 }
 
 /// Prints all settings. That no instance runs is no failure.
-pub(super) fn run(ctx: &Context, own: &OwnActorArg) -> Outcome {
-    let local = local(ctx, own)?;
+pub(super) fn run(ctx: &Context) -> Outcome {
+    let local = local(ctx)?;
     if ctx.out.is_human() {
         print_local(ctx, &local)?;
     }
@@ -57,9 +56,9 @@ pub(super) fn run(ctx: &Context, own: &OwnActorArg) -> Outcome {
 }
 
 /// The settings here: found out without asking anybody.
-fn local(ctx: &Context, own: &OwnActorArg) -> Result<Vec<(&'static str, String)>, Failure> {
+fn local(ctx: &Context) -> Result<Vec<(&'static str, String)>, Failure> {
     let config = ctx.config()?;
-    let actor = ctx.own_actor(own)?;
+    let actor = ctx.own_actor()?;
     let active = ctx.active_token();
     let mut settings = vec![
         ("home", ctx.home.root().display().to_string()),

@@ -15,7 +15,7 @@ use nix::{
 };
 use serde_json::json;
 
-use super::{OnceArgs, StartArgs, already_running, handover, is_ready, warn_of_host};
+use super::{OnceArgs, StartArgs, already_running, handover, health, is_ready, warn_of_host};
 use crate::{
     args, clock,
     commands::Outcome,
@@ -80,7 +80,12 @@ pub(super) fn start(ctx: &Context, start: &StartArgs, once: &OnceArgs) -> Outcom
     ctx.out.field("address", palette.cyan(text::safe(&instance.url)))?;
     ctx.out.field("pid", instance.pid)?;
     ctx.out.field("home", ctx.home.root().display())?;
-    output::note("next: `spl status`, `spl serve --logs --follow`, `spl serve --stop`");
+    let is_new = health(&instance.url).is_some_and(|(_, health)| health.auth.mode == "bootstrap");
+    output::note(if is_new {
+        "next: `spl up` makes the first account and saves its token; until then nothing is served"
+    } else {
+        "next: `spl status`, `spl serve --logs --follow`, `spl serve --stop`"
+    });
     Ok(0)
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use spl_server::ServeOptions;
 
 use crate::{
-    args::{self, LogArg, OwnActorArg},
+    args::{self, LogArg},
     client::Client,
     clock,
     commands::{Outcome, status::Health},
@@ -61,8 +61,6 @@ pub(crate) struct ServeArgs {
     /// The first account's token comes on the standard input.
     #[arg(long, hide = true)]
     bootstrap_token_stdin: bool,
-    #[command(flatten)]
-    own: OwnActorArg,
 }
 
 /// What to do, other than to serve in the foreground.
@@ -155,7 +153,7 @@ fn foreground(ctx: &Context, args: ServeArgs) -> Outcome {
         None if args.bootstrap_token_stdin => Some(handover::receive()?),
         None => None,
     };
-    let _bootstrap_actor = ctx.own_actor(&args.own)?;
+    let _bootstrap_actor = ctx.own_actor()?;
     if args.daemonized {
         // Without a session of its own it would end with the terminal. It fails only for a group leader,
         // which has no terminal to lose that it was not given on purpose.

@@ -23,7 +23,7 @@ pub(crate) fn keep(ctx: &Context, base: &Url, token: Secret) -> Result<PathBuf, 
     // Who is there is kept where that can be found out; else the origin alone has to do.
     let did = ctx.instance_did_at(base).ok().filter(|did| !did.is_empty());
     let origin = Some(base.origin().ascii_serialization());
-    SavedToken { token, origin, instance_did: did }.write(&ctx.home)
+    SavedToken { token, origin, instance_did: did, plain_http: false }.write(&ctx.home)
 }
 
 /// `spl token save`.
