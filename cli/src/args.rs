@@ -1,11 +1,17 @@
 //! Arguments and the environment: the only place that reads either.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::{backup, completion, emit, export, import, record, serve, task, thread, verify};
+use crate::{
+    commands::{
+        account, backup, completion, config, emit, export, import, record, serve, task, thread, token, up,
+        verify,
+    },
+    token::Secret,
+};
 
 /// Everything `spl` was told.
 #[derive(Parser)]
@@ -16,7 +22,7 @@ use crate::commands::{backup, completion, emit, export, import, record, serve, t
     max_term_width = 100,
     after_help = "\
 Start here:
-  spl serve --daemon --insecure-localhost    run an instance in the background
+  spl up                                     get an instance running, and a way in
   spl intend \"ship the release\"              open a thread
   spl thread list                            see what is going on
   spl doctor                                 find out what is wrong, and how to mend it
@@ -38,9 +44,9 @@ pub(crate) struct Globals {
     /// Talk to the instance at this address [default: the one this home runs, else http://127.0.0.1:9100]
     #[arg(long, global = true, value_name = "URL", env = "SPL_SERVE_URL", hide_env_values = true)]
     pub(crate) server: Option<String>,
-    /// Authenticate with this token [default: the one saved in the home]
-    #[arg(long, global = true, value_name = "TOKEN", env = "SPL_TOKEN", hide_env_values = true)]
-    pub(crate) token: Option<String>,
+    /// Authenticate with this token [default: $SPL_TOKEN, else the one saved in the home]
+    #[arg(long, global = true, value_name = "TOKEN")]
+    token: Option<String>,
     /// Print results for people (human), as they came (json), or one object a line (stream-json)
     #[arg(
         short = 'o',
@@ -80,6 +86,14 @@ impl Globals {
         if self.json { Format::Json } else { self.output }
     }
 
+    /// The token that was given, and whether with the command or by the environment.
+    pub(crate) fn given_token(&self) -> Option<(Secret, TokenSource)> {
+        let flag = self.token.clone().map(|token| (token, TokenSource::Flag));
+        let environment = || variable("SPL_TOKEN").map(|token| (token, TokenSource::Environment));
+        let given = flag.filter(|(token, _)| !token.trim().is_empty()).or_else(environment);
+        given.map(|(token, source)| (Secret::new(token.trim().to_owned()), source))
+    }
+
     /// Whether the environment asks for no colour.
     pub(crate) fn no_color(&self) -> bool {
         self.no_color.as_deref().is_some_and(|v| !v.is_empty())
@@ -88,15 +102,32 @@ impl Globals {
     /// The home directory, absolute where that can be found out.
     pub(crate) fn home_dir(&self) -> Option<PathBuf> {
         let given = self.home.clone().filter(|h| !h.as_os_str().is_empty());
-        let home = given.or_else(|| std::env::home_dir().map(|user| user.join(".syncro")))?;
+        let home = given.or_else(usual_home)?;
         Some(std::path::absolute(&home).unwrap_or(home))
     }
+}
+
+/// `~/.syncro`: the home directory where none is named.
+pub(crate) fn usual_home() -> Option<PathBuf> {
+    std::env::home_dir().map(|user| user.join(".syncro"))
+}
+
+/// Where a token comes from: the first of these that has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenSource {
+    /// `--token`.
+    Flag,
+    /// `SPL_TOKEN`.
+    Environment,
+    /// `<home>/token`.
+    File,
 }
 
 /// Who writes.
 #[derive(Args)]
 pub(crate) struct ActorArg {
-    /// Write as this actor [default: `[identity] actor` in config.toml, else did:sync:user: and the login name]
+    /// Write as this actor [default: `[identity] actor` in config.toml, else the token's first actor, else
+    /// did:sync:user: and the login name]
     #[arg(long, value_name = "DID", env = "SPL_ACTOR", hide_env_values = true)]
     pub(crate) actor: Option<String>,
 }
@@ -106,6 +137,34 @@ impl ActorArg {
     pub(crate) fn named(&self) -> Option<&str> {
         self.actor.as_deref().filter(|a| !a.is_empty())
     }
+}
+
+/// The actor that the environment names, for commands that take no `--actor`.
+pub(crate) fn own_actor() -> Option<String> {
+    variable("SPL_ACTOR")
+}
+
+/// The variable that gives the secret of the first account's token.
+pub(crate) const BOOTSTRAP_TOKEN: &str = "SPL_BOOTSTRAP_TOKEN";
+
+/// What [`BOOTSTRAP_TOKEN`] holds, where it holds anything.
+pub(crate) fn bootstrap_token() -> Option<Secret> {
+    variable(BOOTSTRAP_TOKEN).map(Secret::new)
+}
+
+/// A variable that says anything.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what clap need not know: it would offer a flag for it, and keep secrets"
+)]
+fn variable(name: &str) -> Option<String> {
+    let value = std::env::var_os(name)?.to_string_lossy().into_owned();
+    Some(value).filter(|value| !value.trim().is_empty())
+}
+
+/// The arguments of this process, as it was given them.
+pub(crate) fn own_arguments() -> impl Iterator<Item = OsString> {
+    std::env::args_os().skip(1)
 }
 
 /// What an instance says in its log.
@@ -119,6 +178,8 @@ pub(crate) struct LogArg {
 /// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Get from nothing to a running, secured instance; mend what is missing
+    Up(up::UpArgs),
     /// Run an instance, or look after the one that runs
     Serve(serve::ServeArgs),
     /// Show whether the instance answers, and what it is
@@ -133,6 +194,15 @@ pub(crate) enum Command {
     Know(emit::EmitArgs),
     /// Report an insight or a decision
     Learn(emit::EmitArgs),
+    /// Make, change and revoke accounts for people, devices and programs
+    #[command(subcommand)]
+    ServiceAccount(account::AccountCommand),
+    /// Make, inspect, save and revoke tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Show and change settings
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Get, post or query records
     #[command(subcommand)]
     Record(record::RecordCommand),

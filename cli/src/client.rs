@@ -6,7 +6,7 @@ use reqwest::{Method, Response, StatusCode, Url, header, redirect};
 use serde_json::Value;
 use tokio::{runtime::Runtime, time::timeout};
 
-use crate::{context, error::Failure};
+use crate::{context, error::Failure, token::Secret};
 
 /// Longest wait for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Default)]
 pub(crate) struct Credential {
     /// The bearer.
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<Secret>,
     /// The local proof of the home's own instance.
     pub(crate) local_proof: Option<String>,
 }
@@ -97,6 +97,16 @@ impl Client {
         self.request(Method::POST, path)
     }
 
+    /// A PATCH of what has the path with these segments.
+    pub(crate) fn patch(&self, path: &[&str]) -> Request<'_> {
+        self.request(Method::PATCH, path)
+    }
+
+    /// A DELETE of what has the path with these segments.
+    pub(crate) fn delete(&self, path: &[&str]) -> Request<'_> {
+        self.request(Method::DELETE, path)
+    }
+
     fn request(&self, method: Method, path: &[&str]) -> Request<'_> {
         let mut url = self.base.clone();
         // Dot segments would vanish from the path and the request mean something else.
@@ -106,12 +116,25 @@ impl Client {
         }
         let mut builder = self.http.request(method, url);
         if let Some(token) = &self.credential.token {
-            builder = builder.bearer_auth(token);
+            builder = builder.bearer_auth(token.expose());
         }
         if let Some(proof) = &self.credential.local_proof {
             builder = builder.header("x-syncropel-local", proof);
         }
         Request { client: self, builder, query: Vec::new(), addressable }
+    }
+
+    /// What an answer that is no success means. Whoever has no token is told how to get one.
+    fn refusal(&self, answer: &Answer) -> Failure {
+        let failure = Failure::from_answer(answer.status.as_u16(), &answer.body);
+        let advice = match failure.code() {
+            Some("AUTH_REQUIRED") if !self.has_token() => {
+                "run `spl up` to set this instance up, or `spl token save <token>` if you have a token"
+            }
+            Some("AUTH_INVALID") => "see which token is used with `spl token info`, then save a live one",
+            _ => return failure,
+        };
+        if failure.first_hint().is_some() { failure } else { failure.hint(advice) }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -155,11 +178,9 @@ impl<'a> Request<'a> {
 
     /// Sends it, and gives the answer to a success; anything else is a failure.
     pub(crate) fn send(self) -> Result<Answer, Failure> {
+        let client = self.client;
         let answer = self.send_any()?;
-        if answer.status.is_success() {
-            return Ok(answer);
-        }
-        Err(Failure::from_answer(answer.status.as_u16(), &answer.body))
+        if answer.status.is_success() { Ok(answer) } else { Err(client.refusal(&answer)) }
     }
 
     /// Sends it, and gives whatever the instance answers.
@@ -190,7 +211,7 @@ impl<'a> Request<'a> {
                 return Ok(response);
             }
             let answer = read_answer(client, response).await?;
-            Err(Failure::from_answer(answer.status.as_u16(), &answer.body))
+            Err(client.refusal(&answer))
         })?;
         Ok(Stream { client, response })
     }

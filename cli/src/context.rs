@@ -7,12 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    args::{ActorArg, Globals},
+    args::{self, ActorArg, Globals},
     client::{Client, Credential},
     error::Failure,
     home::Home,
     output::{self, Output},
-    prompt,
 };
 
 /// Where an instance listens unless told otherwise.
@@ -110,8 +109,15 @@ impl Context {
     /// A client for the instance, with the credential that may be sent to it.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let base = self.server_url()?;
-        let credential = Credential { token: self.token(&base)?, local_proof: self.local_proof(&base)? };
+        let credential = Credential { token: self.token_for(&base)?, local_proof: self.local_proof(&base)? };
         Client::new(base, credential)
+    }
+
+    /// A client that sends the local proof alone: for what only the home's owner may do.
+    pub(crate) fn proof_client(&self) -> Result<Client, Failure> {
+        let base = self.server_url()?;
+        let local_proof = self.local_proof(&base)?;
+        Client::new(base, Credential { token: None, local_proof })
     }
 
     /// A client that sends no token: for routes that are open to all.
@@ -119,56 +125,9 @@ impl Context {
         Client::new(self.server_url()?, Credential::default())
     }
 
-    /// The token for an instance, where there is one and it may be sent there.
-    fn token(&self, base: &Url) -> Result<Option<String>, Failure> {
-        let token = match self.globals.token.as_deref().filter(|t| !t.is_empty()) {
-            Some(token) => token.to_owned(),
-            None => match self.home.saved_token()? {
-                Some(saved) => {
-                    self.check_saved_token_target(base, saved.origin.as_deref())?;
-                    saved.token
-                }
-                None => return Ok(None),
-            },
-        };
-        if base.scheme() == "http" && !is_loopback(base) {
-            self.confirm_plain_http(base)?;
-        }
-        Ok(Some(token))
-    }
-
-    /// A saved token goes to the origin it was saved for, and on this machine only to the home's own instance;
-    /// one that was saved for no origin goes only there too.
-    fn check_saved_token_target(&self, base: &Url, saved_for: Option<&str>) -> Result<(), Failure> {
-        let origin = base.origin().ascii_serialization();
-        let own = self.is_own(base)?;
-        if is_loopback(base) && !own {
-            return Err(if listens(base) {
-                Failure::unreachable(format!(
-                    "something else answers at {origin}: not the instance of this home"
-                ))
-                .hint("the saved token is sent to no other; run `spl serve --status`, or pass --token")
-            } else {
-                unreachable_at(base, "nothing listens there")
-            });
-        }
-        let belongs_to = match saved_for {
-            Some(saved) if parse_url(saved).is_ok_and(|saved| saved.origin() == base.origin()) => {
-                return Ok(());
-            }
-            Some(saved) => saved,
-            None if own => return Ok(()),
-            None => "the instance of this home",
-        };
-        Err(Failure::not_authorised(format!(
-            "the saved token belongs to {belongs_to} and is not sent to {origin}"
-        ))
-        .hint("pass the token for this instance with --token"))
-    }
-
     /// Whether an address is exactly the one at which the holder of this home's lock listens. Another loopback
     /// address with the same port may be anybody's.
-    fn is_own(&self, base: &Url) -> Result<bool, Failure> {
+    pub(crate) fn is_own(&self, base: &Url) -> Result<bool, Failure> {
         if base.scheme() != "http" || !is_loopback(base) {
             return Ok(false);
         }
@@ -176,18 +135,8 @@ impl Context {
         Ok(held.is_some_and(|held| held.origin() == base.origin()))
     }
 
-    fn confirm_plain_http(&self, base: &Url) -> Result<(), Failure> {
-        let question =
-            format!("Send the token to {} without encryption?", base.origin().ascii_serialization());
-        if self.out.is_human() && prompt::confirm(&question)? {
-            return Ok(());
-        }
-        Err(Failure::refused("a token is not sent over plain http to another machine")
-            .hint("use an https address, or a tunnel to a loopback port"))
-    }
-
     /// The local proof: only for the address that the holder of this home's lock recorded.
-    fn local_proof(&self, base: &Url) -> Result<Option<String>, Failure> {
+    pub(crate) fn local_proof(&self, base: &Url) -> Result<Option<String>, Failure> {
         if self.is_own(base)? { self.home.local_proof() } else { Ok(None) }
     }
 
@@ -201,6 +150,14 @@ impl Context {
         }
         let from_token = if client.has_token() { actor_of_token(client) } else { None };
         Ok(from_token.unwrap_or_else(login_actor))
+    }
+
+    /// Whoever uses this command line, found out without asking an instance.
+    pub(crate) fn own_actor(&self) -> Result<String, Failure> {
+        match args::own_actor() {
+            Some(actor) => Ok(actor),
+            None => Ok(self.config()?.identity.actor.unwrap_or_else(login_actor)),
+        }
     }
 
     /// Whether a command reads from an instance or from the stopped home.
@@ -224,7 +181,8 @@ pub(crate) fn unreachable_at(base: &Url, why: &str) -> Failure {
     }
 }
 
-fn parse_url(text: &str) -> Result<Url, Failure> {
+/// The address of an instance.
+pub(crate) fn parse_url(text: &str) -> Result<Url, Failure> {
     let bad = |why: &str| {
         Failure::usage(format!("`{text}` is no address of an instance: {why}"))
             .hint("an address looks like http://127.0.0.1:9100")
@@ -253,7 +211,8 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
-fn listens(url: &Url) -> bool {
+/// Whether anything takes connections there.
+pub(crate) fn listens(url: &Url) -> bool {
     let Ok(addresses) = url.socket_addrs(|| None) else { return false };
     addresses.iter().any(|a| std::net::TcpStream::connect_timeout(a, Duration::from_secs(2)).is_ok())
 }
@@ -264,7 +223,7 @@ fn actor_of_token(client: &Client) -> Option<String> {
     identity.pointer("/caller/actor").and_then(Value::as_str).filter(|a| !a.is_empty()).map(str::to_owned)
 }
 
-/// `did:sync:user:<login name>`, other characters than a DID may have percent-encoded.
+/// `did:sync:user:<login name>`; other characters than a DID may have percent-encoded.
 pub(crate) fn login_actor() -> String {
     let uid = nix::unistd::geteuid();
     let name = nix::unistd::User::from_uid(uid)

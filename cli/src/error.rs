@@ -53,14 +53,16 @@ pub(crate) struct Failure {
     kind: Kind,
     message: String,
     hints: Vec<String>,
-    code: Option<String>,
+    /// Commands that mend it, in order.
+    steps: Vec<String>,
+    code: Option<Box<str>>,
     /// The instance's own error answer, passed on untouched with `-o json`.
-    body: Option<String>,
+    body: Option<Box<str>>,
 }
 
 impl Failure {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), code: None, body: None }
+        Self { kind, message: message.into(), hints: Vec::new(), steps: Vec::new(), code: None, body: None }
     }
 
     /// Refused or failed: exit code 1.
@@ -96,19 +98,25 @@ impl Failure {
         let message = member("message")
             .map_or_else(|| format!("the instance answered with HTTP status {status}"), str::to_owned);
         let mut failure = Self::new(kind_of_answer(status, code), message);
-        failure.code = code.map(str::to_owned);
+        failure.code = code.map(Box::from);
         failure.hints.extend(member("hint").map(str::to_owned));
         failure.hints.extend(member("required_scope").map(|s| format!("this needs the scope {s}")));
         if let Some(Value::Array(steps)) = parsed.as_ref().and_then(|v| v.get("instructions")) {
             failure.hints.extend(steps.iter().filter_map(Value::as_str).map(str::to_owned));
         }
-        failure.body = parsed.is_some().then(|| body.trim_end().to_owned());
+        failure.body = parsed.is_some().then(|| body.trim_end().into());
         failure
     }
 
     /// Adds what to do next.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds the commands that mend it, in order.
+    pub(crate) fn steps<'a>(mut self, steps: impl IntoIterator<Item = &'a str>) -> Self {
+        self.steps.extend(steps.into_iter().map(str::to_owned));
         self
     }
 
@@ -121,6 +129,11 @@ impl Failure {
     /// What to do first, where that is known.
     pub(crate) fn first_hint(&self) -> Option<&str> {
         self.hints.first().map(String::as_str)
+    }
+
+    /// The instance's code, where it gave one.
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.code.as_deref()
     }
 
     /// The kind.
@@ -152,12 +165,13 @@ impl Failure {
         let code = self.code.as_deref().map(|c| format!(" ({})", text::safe(c))).unwrap_or_default();
         let mut lines = vec![format!("{} {}{code}", palette.red("error:"), text::safe(&self.message))];
         lines.extend(self.hints.iter().map(|hint| format!("{} {}", palette.cyan("hint:"), text::safe(hint))));
+        lines.extend(self.steps.iter().map(|step| format!("  {}", text::safe(step))));
         lines.join("\n")
     }
 
     fn as_json(&self) -> String {
         if let Some(body) = &self.body {
-            return body.clone();
+            return body.to_string();
         }
         let mut object = json!({
             "object": "error",
@@ -167,6 +181,9 @@ impl Failure {
         });
         if let (Value::Object(members), false) = (&mut object, self.hints.is_empty()) {
             members.insert("hint".to_owned(), Value::String(self.hints.join("; ")));
+            if !self.steps.is_empty() {
+                members.insert("instructions".to_owned(), self.steps.clone().into());
+            }
         }
         object.to_string()
     }

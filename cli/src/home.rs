@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Failure,
     private::{self, Others},
+    saved::SavedToken,
 };
 
 /// A home directory, there or not.
@@ -152,24 +153,6 @@ impl Home {
     }
 }
 
-/// A token in `<home>/token`, with what it was saved for: the token on the first line, then `origin <origin>`.
-#[derive(Clone)]
-pub(crate) struct SavedToken {
-    /// The bearer.
-    pub(crate) token: String,
-    /// The only origin it may be sent to, where one was recorded.
-    pub(crate) origin: Option<String>,
-}
-
-impl SavedToken {
-    fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let token = lines.next()?.to_owned();
-        let origin = lines.find_map(|line| line.strip_prefix("origin ")).map(|o| o.trim().to_owned());
-        Some(Self { token, origin })
-    }
-}
-
 /// When a process started, in clock ticks since boot: the 22nd field of `/proc/<pid>/stat`.
 fn start_ticks(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -193,13 +176,5 @@ mod tests {
         let ticks = start_ticks(pid).unwrap();
         assert!(Process { pid, start_ticks: ticks }.is_alive());
         assert!(!Process { pid, start_ticks: ticks + 1 }.is_alive());
-    }
-
-    #[test]
-    fn a_saved_token_knows_where_it_belongs() {
-        let saved = SavedToken::parse("secret\norigin http://127.0.0.1:9100\n").unwrap();
-        assert_eq!(saved.token, "secret");
-        assert_eq!(saved.origin.as_deref(), Some("http://127.0.0.1:9100"));
-        assert!(SavedToken::parse("\n").is_none());
     }
 }

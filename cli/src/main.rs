@@ -1,10 +1,12 @@
 //! The `spl` command: serve an instance; write, read and watch records.
 
 mod args;
+mod bearer;
 mod client;
 mod clock;
 mod commands;
 mod context;
+mod duration;
 mod entropy;
 mod error;
 mod home;
@@ -12,13 +14,17 @@ mod kinds;
 mod lookup;
 mod offline;
 mod output;
+mod pages;
 mod partial;
 mod private;
 mod progress;
 mod prompt;
+mod saved;
+mod scopes;
 mod sse;
 mod table;
 mod text;
+mod token;
 mod view;
 
 use std::process::ExitCode;

@@ -104,6 +104,11 @@ impl Output {
         self.format == Format::Human
     }
 
+    /// Whether stdout is a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
     /// The colours to use.
     pub(crate) fn palette(&self) -> Palette {
         self.palette
@@ -177,4 +182,9 @@ impl io::Write for Stdout {
 pub(crate) fn note(text: impl Display) {
     // A note that nobody can read is no reason to fail.
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Says on stderr what should not be missed, though the command goes on.
+pub(crate) fn warn(text: impl Display) {
+    note(format_args!("warning: {text}"));
 }

@@ -1,7 +1,9 @@
 //! The subcommands: one file per family.
 
+pub(crate) mod account;
 pub(crate) mod backup;
 pub(crate) mod completion;
+pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod export;
@@ -11,6 +13,8 @@ pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod task;
 pub(crate) mod thread;
+pub(crate) mod token;
+pub(crate) mod up;
 pub(crate) mod verify;
 pub(crate) mod version;
 
@@ -28,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
     let context = Context::new(cli.globals)?;
     let ctx = &context;
     match cli.command {
+        Command::Up(args) => up::run(ctx, args),
         Command::Serve(args) => serve::run(ctx, args),
         Command::Status => status::run(ctx),
         Command::Doctor => doctor::run(ctx),
@@ -35,6 +40,9 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Do(args) => emit::run(ctx, emit::DO, args),
         Command::Know(args) => emit::run(ctx, emit::KNOW, args),
         Command::Learn(args) => emit::run(ctx, emit::LEARN, args),
+        Command::ServiceAccount(command) => account::run(ctx, command),
+        Command::Token(command) => token::run(ctx, command),
+        Command::Config(command) => config::run(ctx, command),
         Command::Record(command) => record::run(ctx, command),
         Command::Thread(command) => thread::run(ctx, command),
         Command::Task(command) => task::run(ctx, command),

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{commands::Outcome, context::Context, error::Kind, text};
+use crate::{client::Client, commands::Outcome, context::Context, error::Kind, text};
 
 /// The answer of `GET /health`, as far as it is shown.
 #[derive(Debug, Default, Deserialize)]
@@ -28,14 +28,25 @@ pub(crate) struct AuthHealth {
 impl AuthHealth {
     /// The mode in words.
     pub(crate) fn in_words(&self) -> &str {
-        match self.mode.as_str() {
-            "bootstrap" => "bootstrap: no account yet, nothing is served",
-            "secure" => "secure: every request needs a token",
-            "open" => "open: reading and writing records needs no token",
-            "insecure_localhost" => "insecure_localhost: local requests need no token",
-            other => other,
-        }
+        mode_in_words(&self.mode)
     }
+}
+
+/// A mode in words.
+pub(crate) fn mode_in_words(mode: &str) -> &str {
+    match mode {
+        "bootstrap" => "bootstrap: no account yet, nothing is served",
+        "secure" => "secure: every request needs a token",
+        "open" => "open: reading and writing records needs no token",
+        "insecure_localhost" => "insecure_localhost: local requests need no token",
+        other => other,
+    }
+}
+
+/// How the instance admits requests, where it says so.
+pub(crate) fn mode_of(client: &Client) -> Option<String> {
+    let health: Health = client.get(&["health"]).send().ok()?.parse().ok()?;
+    Some(health.auth.mode)
 }
 
 /// Prints what the instance says of itself.
@@ -69,6 +80,11 @@ pub(crate) fn run(ctx: &Context) -> Outcome {
     out.field("records", text::count(health.records))?;
     out.field("store", text::safe(&health.store))?;
     out.field("access", text::safe(health.auth.in_words()))?;
+    // A saved token that cannot be used is no reason not to show the rest; `doctor` says what is wrong.
+    if let Ok(active) = ctx.active_token() {
+        let source = ctx.source_in_words(active.as_ref().map(|active| active.source));
+        out.field("token", text::safe(&source))?;
+    }
     for warning in &health.warnings {
         out.field("warning", palette.yellow(text::safe(warning)))?;
     }

@@ -3,11 +3,36 @@
 use crate::support::{Sandbox, assert_golden};
 
 /// Every command, families before their members.
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 62] = [
     "",
+    "up",
     "serve",
     "status",
     "doctor",
+    "service-account",
+    "service-account create",
+    "service-account update",
+    "service-account list",
+    "service-account describe",
+    "service-account revoke",
+    "token",
+    "token create",
+    "token list",
+    "token info",
+    "token rotate",
+    "token revoke",
+    "token save",
+    "token unset",
+    "token show-source",
+    "config",
+    "config show",
+    "config set",
+    "config auth-set-cors-origins",
+    "config add-permission-rule",
+    "config list-permission-rules",
+    "config permissions-enable",
+    "config permissions-disable",
+    "config permissions-unlock",
     "intend",
     "do",
     "know",
@@ -41,6 +66,7 @@ const COMMANDS: [&str; 36] = [
     "help record",
     "help thread",
     "help task",
+    "help token",
 ];
 
 #[test]
@@ -60,7 +86,7 @@ fn help_is_what_it_was() {
 #[test]
 fn every_command_is_in_the_golden_file() {
     let sandbox = Sandbox::new();
-    for family in ["", "record", "thread", "task"] {
+    for family in ["", "service-account", "token", "config", "record", "thread", "task"] {
         let mut args: Vec<&str> = family.split_whitespace().collect();
         args.push("--help");
         let help = sandbox.spl(&args).ok().stdout;
@@ -103,7 +129,7 @@ fn completion_scripts_name_every_family() {
     let sandbox = Sandbox::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = sandbox.spl(&["completion", shell]).ok().stdout;
-        for family in ["serve", "record", "thread", "task"] {
+        for family in ["serve", "service-account", "token", "config", "record", "thread", "task"] {
             assert!(script.contains(family), "{shell}: {family}");
         }
     }

@@ -6,6 +6,8 @@
     reason = "a helper of a test fails by panicking, as the test does"
 )]
 
+mod accounts;
+mod config;
 mod durability;
 mod help;
 mod http;
@@ -20,5 +22,6 @@ mod streams;
 mod support;
 mod tasks;
 mod threads;
+mod tokens;
 mod trust;
 mod usage;

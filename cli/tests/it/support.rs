@@ -363,9 +363,19 @@ fn read_request(connection: &mut TcpStream) -> Option<String> {
 
 /// A whole answer with a JSON body.
 pub(crate) fn json_answer(body: &Value) -> Vec<u8> {
+    status_answer(200, body)
+}
+
+/// A whole answer with this status and a JSON body.
+pub(crate) fn status_answer(status: u16, body: &Value) -> Vec<u8> {
     let body = body.to_string();
-    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
         .into_bytes()
+}
+
+/// A refusal.
+pub(crate) fn error_answer(status: u16, code: &str) -> Vec<u8> {
+    status_answer(status, &serde_json::json!({ "object": "error", "code": code, "message": "no" }))
 }
 
 /// A chunked answer with this body, ended in order or broken off.

@@ -10,6 +10,8 @@ use serde_json::json;
 
 use crate::support::{Fake, Ran, Sandbox, chunked_answer, json_answer};
 
+/// The instance that runs in a held home.
+pub(crate) const DID: &str = "did:key:z6MkexampleA";
 const PROOF: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 /// An empty list, whatever is asked.
@@ -18,15 +20,20 @@ fn nothing(_: &str) -> Vec<u8> {
 }
 
 /// A home whose lock is held, as by an instance, and what listens where that instance said.
-struct Held {
-    sandbox: Sandbox,
-    own: Fake,
+pub(crate) struct Held {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) own: Fake,
     _lock: File,
 }
 
 impl Held {
     fn new() -> Self {
-        let (sandbox, own) = (Sandbox::new(), Fake::local(nothing));
+        Self::with(nothing)
+    }
+
+    /// What listens answers so.
+    pub(crate) fn with(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
+        let (sandbox, own) = (Sandbox::new(), Fake::local(answer));
         let lock = File::create(sandbox.home_file("run/lock", "", 0o600)).expect("a file");
         lock.lock().expect("a lock");
         let held = Self { sandbox, own, _lock: lock };
@@ -36,7 +43,7 @@ impl Held {
     }
 
     fn record(&self, url: &str, port: u16) {
-        let recorded = json!({ "url": url, "port": port, "pid": std::process::id() });
+        let recorded = json!({ "url": url, "port": port, "pid": std::process::id(), "instance_did": DID });
         self.sandbox.home_file("run/instance.json", &recorded.to_string(), 0o600);
     }
 

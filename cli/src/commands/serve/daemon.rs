@@ -15,9 +15,9 @@ use nix::{
 };
 use serde_json::json;
 
-use super::{OnceArgs, StartArgs, already_running, is_ready};
+use super::{OnceArgs, StartArgs, already_running, handover, health, is_ready, warn_of_host};
 use crate::{
-    clock,
+    args, clock,
     commands::Outcome,
     context::Context,
     error::Failure,
@@ -60,19 +60,9 @@ fn private(path: &Path, append: bool) -> std::io::Result<File> {
         .open(path)
 }
 
-/// Starts an instance in the background, and waits until it is ready.
+/// Starts an instance in the background, waits until it is ready, and says so.
 pub(super) fn start(ctx: &Context, start: &StartArgs, once: &OnceArgs) -> Outcome {
-    if ctx.home.is_held() {
-        return Err(already_running(ctx));
-    }
-    // A configuration that cannot be read is told here, not in the log of the child.
-    ctx.config()?;
-    let out_path = ctx.home.make_dir("logs")?.join("spl.out");
-    let out = private(&out_path, true).map_err(|e| Failure::file("open", &out_path, &e))?;
-    let out_start = out.metadata().map_or(0, |m| m.len());
-    let mut child = spawn(ctx, start, once, out)?;
-    let instance = wait_until_ready(ctx, &mut child, &out_path, out_start)?;
-    remember(ctx, start)?;
+    let instance = launch(ctx, start, once)?;
     if !ctx.out.is_human() {
         ctx.out.json(&json!({
             "object": "instance_status",
@@ -90,12 +80,59 @@ pub(super) fn start(ctx: &Context, start: &StartArgs, once: &OnceArgs) -> Outcom
     ctx.out.field("address", palette.cyan(text::safe(&instance.url)))?;
     ctx.out.field("pid", instance.pid)?;
     ctx.out.field("home", ctx.home.root().display())?;
-    output::note("next: `spl status`, `spl serve --logs --follow`, `spl serve --stop`");
+    let is_new = health(&instance.url).is_some_and(|(_, health)| health.auth.mode == "bootstrap");
+    output::note(if is_new {
+        "next: `spl up` makes the first account and saves its token; until then nothing is served"
+    } else {
+        "next: `spl status`, `spl serve --logs --follow`, `spl serve --stop`"
+    });
     Ok(0)
+}
+
+/// Starts an instance in the background, and waits until it is ready.
+pub(super) fn launch(ctx: &Context, start: &StartArgs, once: &OnceArgs) -> Result<InstanceFile, Failure> {
+    if ctx.home.is_held() {
+        return Err(already_running(ctx));
+    }
+    // A configuration that cannot be read is told here, not in the log of the child.
+    let config = ctx.config()?.server;
+    if let Some(host) = start.host.or(config.host).filter(|_| !start.insecure_localhost) {
+        warn_of_host(host);
+    }
+    let out_path = ctx.home.make_dir("logs")?.join("spl.out");
+    let out = private(&out_path, true).map_err(|e| Failure::file("open", &out_path, &e))?;
+    let out_start = out.metadata().map_or(0, |m| m.len());
+    let mut child = spawn(ctx, start, once, out)?;
+    let instance = wait_until_ready(ctx, &mut child, &out_path, out_start)?;
+    remember(ctx, start)?;
+    Ok(instance)
+}
+
+/// The instance that runs in this home, once it is ready.
+pub(super) fn wait_for_running(ctx: &Context) -> Result<InstanceFile, Failure> {
+    let bar = Progress::spinner("waiting for the instance");
+    let ready = clock::wait_until(READY_LIMIT, || {
+        if ctx.home.running().is_none() {
+            // Whoever holds the home is on its way up, or is no instance.
+            return if ctx.home.is_held() { Ok(None) } else { Err(gone()) };
+        }
+        Ok(ctx.home.instance()?.filter(|instance| is_ready(&instance.url)))
+    })?;
+    bar.finish();
+    ready.ok_or_else(|| {
+        Failure::refused("the home is in use, but no instance in it is ready")
+            .hint("see `spl serve --status` and `spl serve --logs`; `spl doctor` looks for the reason")
+    })
+}
+
+fn gone() -> Failure {
+    Failure::refused("the instance that was there has ended meanwhile").hint("run the command again")
 }
 
 fn spawn(ctx: &Context, start: &StartArgs, once: &OnceArgs, out: File) -> Result<Child, Failure> {
     let failed = |e: std::io::Error| Failure::refused(format!("cannot start the instance: {e}"));
+    let token = args::bootstrap_token();
+    let input = token.as_ref().map(handover::pipe).transpose().map_err(failed)?;
     let binary = std::env::current_exe().map_err(failed)?;
     let errors = out.try_clone().map_err(failed)?;
     Command::new(binary)
@@ -104,9 +141,11 @@ fn spawn(ctx: &Context, start: &StartArgs, once: &OnceArgs, out: File) -> Result
         .args(["serve", "--daemonized"])
         .args(start.to_arguments())
         .args(once.to_arguments())
+        .args(input.is_some().then_some(handover::FLAG))
+        .env_remove(args::BOOTSTRAP_TOKEN)
         // A background process keeps no directory busy.
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(input.map_or_else(Stdio::null, Stdio::from))
         .stdout(out)
         .stderr(errors)
         .spawn()
@@ -209,14 +248,19 @@ fn stop_running(ctx: &Context) -> Result<Option<Process>, Failure> {
 /// Stops the instance where one runs, and starts it with what it was started with before; what is given now
 /// wins.
 pub(super) fn restart(ctx: &Context, given: StartArgs, once: &OnceArgs) -> Outcome {
+    let kept = kept(ctx)?;
+    stop_running(ctx)?;
+    start(ctx, &given.or(kept), once)
+}
+
+/// What the instance was started with before.
+pub(super) fn kept(ctx: &Context) -> Result<StartArgs, Failure> {
     let path = ctx.home.path(ARGS_FILE);
-    let kept = match fs::read_to_string(&path) {
+    match fs::read_to_string(&path) {
         Ok(text) => serde_json::from_str(&text).map_err(|e| {
             Failure::refused(format!("{} cannot be read: {e}", path.display()))
                 .hint("start with the arguments you want: `spl serve --stop`, then `spl serve --daemon …`")
-        })?,
-        Err(_) => StartArgs::default(),
-    };
-    stop_running(ctx)?;
-    start(ctx, &given.or(kept), once)
+        }),
+        Err(_) => Ok(StartArgs::default()),
+    }
 }

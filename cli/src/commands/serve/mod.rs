@@ -1,6 +1,7 @@
 //! `spl serve`: run an instance, or look after the one that runs.
 
 mod daemon;
+mod handover;
 mod logs;
 
 use std::{ffi::OsString, net::IpAddr};
@@ -11,26 +12,32 @@ use serde_json::{Value, json};
 use spl_server::ServeOptions;
 
 use crate::{
-    args::LogArg,
+    args::{self, LogArg},
     client::Client,
     clock,
     commands::{Outcome, status::Health},
     context::{Context, DEFAULT_PORT},
     error::Failure,
-    text,
+    home::InstanceFile,
+    output, text,
 };
 
 /// How to serve, or what to do with the instance that runs.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
+  spl serve --daemon                           in the background; `spl up` also makes an account
+  spl serve --daemon --host 100.101.102.103    others reach it there: see docs/exposing.md
   spl serve --insecure-localhost               in the foreground, for this machine, without tokens
-  spl serve --daemon --insecure-localhost      in the background
   spl serve --status                           is it running, and where
   spl serve --logs -n 100 --follow             what it says
   spl serve --restart                          with the arguments it was started with
   spl serve --stop
   spl serve --memory --port 0 --insecure-localhost     nothing is kept, any free port
+
+Environment:
+  SPL_BOOTSTRAP_TOKEN   where no account was ever made: makes one with the token
+                        spl_prod_sa-bootstrap-env_<value>; 32 to 256 characters
 
 Files (in the home, ~/.syncro unless --home says otherwise):
   log.redb   the log        logs/spl.log   what the instance says
@@ -51,6 +58,9 @@ pub(crate) struct ServeArgs {
     /// The process that `--daemon` starts: leaves the terminal's session.
     #[arg(long, hide = true)]
     daemonized: bool,
+    /// The first account's token comes on the standard input.
+    #[arg(long, hide = true)]
+    bootstrap_token_stdin: bool,
 }
 
 /// What to do, other than to serve in the foreground.
@@ -110,8 +120,8 @@ struct OnceArgs {
     /// Accept a log that is older than the last one acknowledged; revokes every token and open invite in it
     #[arg(long)]
     accept_older_log: bool,
-    /// Spare this token
-    #[arg(long, value_name = "TOKEN_ID", requires = "accept_older_log")]
+    /// Spare this token: its id, 64 hex digits, as `spl token info` prints it
+    #[arg(long, value_name = "TOKEN_ID", requires = "accept_older_log", value_parser = parse_token_id)]
     keep_token: Option<String>,
     /// Start though the clock is more than a day behind the log
     #[arg(long)]
@@ -138,6 +148,12 @@ pub(crate) fn run(ctx: &Context, args: ServeArgs) -> Outcome {
 
 /// Serves until a signal.
 fn foreground(ctx: &Context, args: ServeArgs) -> Outcome {
+    let _bootstrap_token = match args::bootstrap_token() {
+        Some(token) => return Err(handover::without_variable(&token)),
+        None if args.bootstrap_token_stdin => Some(handover::receive()?),
+        None => None,
+    };
+    let _bootstrap_actor = ctx.own_actor()?;
     if args.daemonized {
         // Without a session of its own it would end with the terminal. It fails only for a group leader,
         // which has no terminal to lose that it was not given on purpose.
@@ -209,6 +225,69 @@ impl OnceArgs {
     }
 }
 
+/// The id of a token, in full.
+fn parse_token_id(text: &str) -> Result<String, String> {
+    let id = text.to_ascii_lowercase();
+    let whole = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    whole.then_some(id).ok_or_else(|| "a token's id is 64 hex digits, and not the token itself".to_owned())
+}
+
+/// Where an instance is to be.
+#[derive(Debug, Default, Clone, Args)]
+pub(crate) struct PlaceArgs {
+    /// Also listen on this address [default: `host` in config.toml, else 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<IpAddr>,
+    /// Listen on this port; 0 takes any free one [default: `port` in config.toml, else 9100]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// The address under which others reach this instance, such as `https://spl.example.org`
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+}
+
+impl PlaceArgs {
+    /// Whether anything was asked for.
+    pub(crate) fn is_given(&self) -> bool {
+        self.host.is_some() || self.port.is_some() || self.public_url.is_some()
+    }
+}
+
+/// The instance of this home; it is started, secured and in the background, where none runs. Also says whether
+/// it was.
+pub(crate) fn ensure_running(ctx: &Context, place: PlaceArgs) -> Result<(InstanceFile, bool), Failure> {
+    if ctx.home.is_held() {
+        return Ok((daemon::wait_for_running(ctx)?, false));
+    }
+    let PlaceArgs { host, port, public_url } = place;
+    let given = StartArgs { host, port, public_url, ..StartArgs::default() };
+    // What it was started with before holds, but for what made it less than this.
+    let kept = StartArgs { insecure_localhost: false, memory: false, ..daemon::kept(ctx)? };
+    let instance = daemon::launch(ctx, &given.or(kept), &OnceArgs::default())?;
+    Ok((instance, true))
+}
+
+/// The address besides 127.0.0.1 at which the instance of this home listens, and its `--public-url`.
+pub(crate) fn exposure(ctx: &Context) -> Result<(Option<IpAddr>, Option<String>), Failure> {
+    if ctx.home.running().is_none() {
+        return Ok((None, None));
+    }
+    let kept = daemon::kept(ctx)?;
+    let host = kept.host.or(ctx.config()?.server.host).filter(|_| !kept.insecure_localhost);
+    Ok((host, kept.public_url))
+}
+
+/// Says what it means to be reachable by others.
+fn warn_of_host(host: IpAddr) {
+    if host.is_unspecified() {
+        output::warn("it listens on every address of this machine, without encryption; see docs/exposing.md");
+    } else if !host.to_canonical().is_loopback() {
+        output::warn(format_args!(
+            "it listens on {host} too, without encryption: use a private network; see docs/exposing.md"
+        ));
+    }
+}
+
 /// Says whether an instance runs in this home: exit code 3 where none does.
 fn show_status(ctx: &Context) -> Outcome {
     let running = ctx.home.running().zip(ctx.home.instance()?);
@@ -216,7 +295,7 @@ fn show_status(ctx: &Context) -> Outcome {
         if ctx.out.is_human() {
             ctx.out.line(format_args!("{} Status: not running", ctx.out.palette().dim("○")))?;
             ctx.out.field("home", ctx.home.root().display())?;
-            crate::output::note("start it with `spl serve --daemon`");
+            output::note("start it with `spl serve --daemon`");
         } else {
             ctx.out.json(&json!({ "object": "instance_status", "status": "not_running" }))?;
         }
@@ -307,5 +386,6 @@ mod tests {
         let once =
             OnceArgs { accept_older_log: true, keep_token: Some("ab".to_owned()), ..OnceArgs::default() };
         assert_eq!(once.to_arguments(), ["--accept-older-log", "--keep-token", "ab"]);
+        assert!(parse_token_id("ab").is_err() && parse_token_id(&"Ab".repeat(32)).is_ok());
     }
 }

@@ -1,5 +1,7 @@
 //! `spl doctor`.
 
+mod access;
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
@@ -48,19 +50,21 @@ struct Check {
     grade: Grade,
     detail: String,
     fix: Option<String>,
+    /// What was found, one by one.
+    rows: Vec<String>,
 }
 
 impl Check {
     fn pass(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, grade: Grade::Pass, detail: detail.into(), fix: None }
+        Self { name, grade: Grade::Pass, detail: detail.into(), fix: None, rows: Vec::new() }
     }
 
     fn warn(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name, grade: Grade::Warn, detail: detail.into(), fix: Some(fix.into()) }
+        Self { name, grade: Grade::Warn, detail: detail.into(), fix: Some(fix.into()), rows: Vec::new() }
     }
 
     fn fail(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name, grade: Grade::Fail, detail: detail.into(), fix: Some(fix.into()) }
+        Self { name, grade: Grade::Fail, detail: detail.into(), fix: Some(fix.into()), rows: Vec::new() }
     }
 }
 
@@ -86,6 +90,9 @@ fn as_json(checks: &[Check]) -> Value {
             ("detail".to_owned(), check.detail.clone().into()),
         ]);
         row.extend(check.fix.clone().map(|fix| ("fix".to_owned(), fix.into())));
+        if !check.rows.is_empty() {
+            row.insert("found".to_owned(), check.rows.clone().into());
+        }
         Value::Object(row)
     });
     json!({ "object": "doctor_report", "checks": checks.collect::<Vec<_>>() })
@@ -103,6 +110,12 @@ fn print(ctx: &Context, checks: &[Check]) -> Result<(), Failure> {
     }
     table.print(&ctx.out)?;
     let palette = ctx.out.palette();
+    for check in checks.iter().filter(|check| !check.rows.is_empty()) {
+        ctx.out.line(format_args!("\n{}", palette.bold(format_args!("Found by `{}`", check.name))))?;
+        for row in &check.rows {
+            ctx.out.line(format_args!("  {}", text::safe(row)))?;
+        }
+    }
     let to_mend = checks.iter().filter_map(|check| check.fix.as_ref().map(|fix| (check.name, fix)));
     for (position, (name, fix)) in to_mend.enumerate() {
         if position == 0 {
@@ -285,19 +298,9 @@ fn instance(ctx: &Context) -> Vec<Check> {
     } else {
         Check::fail("ready", "the instance is not ready", "see what it does: spl serve --logs")
     });
-    checks.push(match health.auth.mode.as_str() {
-        "secure" => Check::pass("access", health.auth.in_words()),
-        "bootstrap" => Check::warn(
-            "access",
-            health.auth.in_words(),
-            "make an account, or serve this machine only: spl serve --restart --insecure-localhost",
-        ),
-        _ => Check::warn(
-            "access",
-            health.auth.in_words(),
-            "fine for trying things out; never put a proxy or a tunnel in front of it",
-        ),
-    });
+    checks.push(access::mode(&health));
+    checks.extend(access::token(ctx, &health));
+    checks.extend(access::exposure(ctx));
     checks.push(match ctx.home.instance().ok().flatten() {
         Some(own) if own.instance_did != health.instance_did && ctx.home.is_held() => Check::fail(
             "identity",

@@ -1,0 +1,250 @@
+//! `spl up`: from nothing to a running, secured instance.
+
+use clap::Args;
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    args::TokenSource,
+    client::{Client, Credential},
+    commands::{
+        Outcome,
+        account::create::First,
+        serve::{self, PlaceArgs},
+        status::Health,
+        token::{self, info, keep},
+    },
+    context::{self, Context},
+    error::Failure,
+    home::InstanceFile,
+    output,
+    saved::SavedToken,
+    text,
+    token::Secret,
+};
+
+/// Where the instance is to be.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  spl up                        make an identity, start the instance, make the first account for
+                                you, and save its token
+  spl up --port 9101
+  spl up --public-url https://spl.example.com       others come by it, through a proxy with TLS
+
+Run it again whenever you like: it says what is there, and mends what is missing.")]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// How whoever runs this gets in.
+#[derive(Debug, Default)]
+struct Access {
+    service_account_id: Option<String>,
+    token_id: Option<String>,
+    actor: Option<String>,
+    /// Whether the token in use is the saved one.
+    is_saved: bool,
+    is_new: bool,
+}
+
+/// Does what is missing, and says what is there.
+pub(crate) fn run(ctx: &Context, args: UpArgs) -> Outcome {
+    // A saved token that cannot be replaced is told before anything is made.
+    ctx.home.saved_token()?;
+    let asked_for_place = args.place.is_given();
+    let (instance, started) = serve::ensure_running(ctx, args.place)?;
+    if asked_for_place && !started {
+        output::note("the instance runs already, where it is; to move it: spl serve --restart --port N");
+    }
+    let base = context::parse_url(&instance.url)?;
+    if ctx.server_url()?.origin() != base.origin() {
+        output::warn(
+            "other commands talk to another instance: --server, SPL_SERVE_URL or config.toml names it",
+        );
+    }
+    let mode = mode(&base)?;
+    let access = access(ctx, &base, &instance, &mode)?;
+    let mode = if access.is_new { self::mode(&base)? } else { mode };
+    tell(ctx, &instance, started, &mode, &access)?;
+    Ok(0)
+}
+
+fn mode(base: &Url) -> Result<String, Failure> {
+    let client = Client::new(base.clone(), Credential::default())?;
+    Ok(client.get(&["health"]).send()?.parse::<Health>()?.auth.mode)
+}
+
+/// The way in: the token that is there, or else the first account.
+fn access(ctx: &Context, base: &Url, instance: &InstanceFile, mode: &str) -> Result<Access, Failure> {
+    follow_to_new_address(ctx, base, instance)?;
+    let problem = if mode == "bootstrap" {
+        "no account can have a token yet".to_owned()
+    } else {
+        match existing(ctx, base)? {
+            Ok(access) => return Ok(access),
+            Err(problem) => problem,
+        }
+    };
+    if matches!(mode, "bootstrap" | "insecure_localhost") {
+        match first_account(ctx, base) {
+            Err(failure) if failure.code() == Some("BOOTSTRAP_CLOSED") => {}
+            other => return other,
+        }
+    }
+    // An instance without tokens is already where the first two steps lead.
+    let steps = if mode == "insecure_localhost" { &token::LOST_TOKEN[2..] } else { &token::LOST_TOKEN[..] };
+    Err(Failure::not_authorised(format!("the instance runs and has accounts, but {problem}"))
+        .hint(
+            "if you have a token: `spl token save <token>`; if all are lost, these commands get you back in:",
+        )
+        .steps(steps.iter().copied()))
+}
+
+/// A token saved for this very instance follows it to another port.
+fn follow_to_new_address(ctx: &Context, base: &Url, instance: &InstanceFile) -> Result<(), Failure> {
+    let Some(saved) = ctx.home.saved_token()? else { return Ok(()) };
+    let origin = base.origin().ascii_serialization();
+    let same = saved.instance_did.as_deref() == Some(instance.instance_did.as_str());
+    if same && saved.origin.as_deref() != Some(origin.as_str()) {
+        SavedToken { origin: Some(origin.clone()), ..saved }.write(&ctx.home)?;
+        output::note(format_args!("the saved token is for {} now", text::safe(&origin)));
+    }
+    Ok(())
+}
+
+/// Whether the token in use gets in; else why not.
+fn existing(ctx: &Context, base: &Url) -> Result<Result<Access, String>, Failure> {
+    let Some(active) = ctx.active_token()? else { return Ok(Err("no token is saved here".to_owned())) };
+    let source = ctx.source_in_words(Some(active.source));
+    let allowed = match ctx.token_for(base) {
+        Ok(token) => token,
+        Err(failure) => return Ok(Err(failure.message().to_owned())),
+    };
+    let client = Client::new(base.clone(), Credential { token: allowed, local_proof: None })?;
+    let caller = match info::caller(&client) {
+        Ok(caller) => caller,
+        Err(failure) if failure.code() == Some("DID_CLAIM_DENIED") => {
+            return Ok(Err(format!("the account of the token ({source}) lists no actor")));
+        }
+        Err(failure) if failure.code().is_some_and(|code| code.starts_with("AUTH_")) => None,
+        Err(failure) => return Err(failure),
+    };
+    let rejected = || format!("it does not know the token in use ({source})");
+    Ok(caller.ok_or_else(rejected).map(|caller| Access {
+        service_account_id: caller.service_account_id,
+        token_id: Some(active.token.id()),
+        actor: caller.actor,
+        is_saved: active.source == TokenSource::File,
+        is_new: false,
+    }))
+}
+
+/// The answer to a bootstrap, as far as it is used here.
+#[derive(Deserialize)]
+struct Made {
+    service_account_id: String,
+    api_key: Secret,
+}
+
+/// Makes the first account, for whoever runs this, and saves its token.
+fn first_account(ctx: &Context, base: &Url) -> Result<Access, Failure> {
+    keep_others_token(ctx, base)?;
+    let actor = ctx.own_actor()?;
+    let name = actor.rsplit(':').next().filter(|name| !name.is_empty()).unwrap_or("local");
+    let client = Client::new(base.clone(), Credential { token: None, local_proof: ctx.local_proof(base)? })?;
+    let (actors, scopes) = ([actor.clone()], ["admin".to_owned()]);
+    let first = First { name, actors: &actors, scopes: &scopes, env_tag: None };
+    let made: Made = first.post(&client)?.parse()?;
+    let token_id = made.api_key.id();
+    keep::keep(ctx, base, made.api_key).map_err(|failure| {
+        failure
+            .hint(format!(
+                "the account {} was made; once that is mended, make it a new token:",
+                made.service_account_id
+            ))
+            .steps(token::LOST_TOKEN)
+    })?;
+    Ok(Access {
+        service_account_id: Some(made.service_account_id),
+        token_id: Some(token_id),
+        actor: Some(actor),
+        is_saved: true,
+        is_new: true,
+    })
+}
+
+/// A token of another instance is not written over.
+fn keep_others_token(ctx: &Context, base: &Url) -> Result<(), Failure> {
+    let Some(saved) = ctx.home.saved_token()? else { return Ok(()) };
+    let Some(origin) = &saved.origin else { return Ok(()) };
+    if context::parse_url(origin).is_ok_and(|origin| origin.origin() == base.origin()) {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("the token saved here is of another instance, {origin}"))
+        .hint("drop it with `spl token unset` and run `spl up` again, or use another home with --home"))
+}
+
+fn tell(
+    ctx: &Context,
+    instance: &InstanceFile,
+    started: bool,
+    mode: &str,
+    access: &Access,
+) -> Result<(), Failure> {
+    let out = &ctx.out;
+    if !out.is_human() {
+        let mut told = json!({
+            "object": "up",
+            "url": instance.url,
+            "instance_did": instance.instance_did,
+        });
+        for (name, value) in
+            [("service_account_id", &access.service_account_id), ("token_id", &access.token_id)]
+        {
+            if let Some(value) = value {
+                told[name] = value.clone().into();
+            }
+        }
+        told["token_saved"] = access.is_saved.into();
+        told["mode"] = mode.into();
+        return out.json(&told);
+    }
+    let palette = out.palette();
+    let running = if started { "running: started just now" } else { "running" };
+    out.line(format_args!("{} {running}", palette.green("●")))?;
+    out.field("address", palette.cyan(text::safe(&instance.url)))?;
+    out.field("instance", text::safe(&instance.instance_did))?;
+    out.field("access", text::safe(crate::commands::status::mode_in_words(mode)))?;
+    if let Some(id) = &access.service_account_id {
+        let made = if access.is_new { " (made just now)" } else { "" };
+        out.field("account", format_args!("{}{made}", text::safe(id)))?;
+    }
+    if let Some(actor) = &access.actor {
+        out.field("you are", text::safe(actor))?;
+    }
+    if access.is_saved {
+        out.field("token", format_args!("saved in {}", ctx.home.path("token").display()))?;
+    } else if let Some(active) = ctx.active_token()? {
+        out.field("token", ctx.source_in_words(Some(active.source)))?;
+    }
+    next_steps(mode);
+    if access.is_new {
+        keep::note_if_hidden(ctx);
+    }
+    Ok(())
+}
+
+fn next_steps(mode: &str) {
+    if mode == "insecure_localhost" {
+        output::warn("it runs with --insecure-localhost: any process here gets in. To ask for tokens:");
+        output::note("  spl serve --stop && spl serve --daemon");
+    }
+    output::note("next:");
+    output::note("  spl task add \"…\"                 note what is to be done");
+    output::note("  spl intend \"…\"                   open a thread, and watch it: spl thread watch <id>");
+    output::note("  spl service-account create -h    let a program or another person in");
+    output::note("  spl doctor                       find out what is wrong, if anything is");
+}

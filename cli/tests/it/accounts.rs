@@ -1,0 +1,220 @@
+//! `spl service-account`: what is sent, what is shown, and what is said besides.
+
+use serde_json::{Value, json};
+
+use crate::{
+    support::{Fake, Sandbox, error_answer, json_answer, status_answer},
+    tokens::TOKEN,
+};
+
+const ACCOUNT: &str = "sa_0123456789abcdef";
+
+fn account() -> Value {
+    json!({
+        "object": "service_account", "id": ACCOUNT, "name": "grafana", "did": format!("did:sync:system:{ACCOUNT}"),
+        "actors": ["did:sync:svc:grafana"], "scopes": ["records:read"], "active": true, "origin": "operator",
+        "created_at": "2026-01-01T00:00:00.000Z", "tokens": 1, "record_id": "00",
+    })
+}
+
+/// Answers to all that makes an account or a token.
+fn maker(request: &str) -> Vec<u8> {
+    let line = request.lines().next().unwrap_or_default();
+    if line.starts_with("post /v1/bootstrap/service-account ") {
+        return status_answer(
+            201,
+            &json!({
+                "object": "bootstrap_result", "service_account_id": ACCOUNT, "sa_record_id": "00",
+                "namespace": "default", "api_key": TOKEN, "token_id": "ab".repeat(32), "token_record_id": "01",
+            }),
+        );
+    }
+    if line.starts_with("post /v1/tokens ") {
+        return status_answer(
+            201,
+            &json!({
+                "object": "token", "api_key": TOKEN, "token_id": "ab".repeat(32), "service_account_id": ACCOUNT,
+                "scopes": ["records:read", "thread:x:read"], "expires_at": null,
+            }),
+        );
+    }
+    if line.starts_with("post /v1/service-accounts ") {
+        let mut made = account();
+        if request.contains("\"with_token\":true") {
+            made["api_key"] = TOKEN.into();
+            made["token_id"] = "ab".repeat(32).into();
+        }
+        return status_answer(201, &made);
+    }
+    json_answer(&json!({ "status": "ok", "auth": { "mode": "insecure_localhost" } }))
+}
+
+/// The bodies that were posted to a path.
+fn posted(fake: &Fake, path: &str) -> Vec<Value> {
+    let heard = fake.heard();
+    let posts = heard.iter().filter(|request| request.starts_with(&format!("post {path} ")));
+    posts.filter_map(|request| serde_json::from_str(request.split_once("\r\n\r\n")?.1).ok()).collect()
+}
+
+#[test]
+fn the_first_account_is_made_of_what_is_left_out_too() {
+    let (sandbox, fake) = (Sandbox::new(), Fake::local(maker));
+    sandbox.home_file("config.toml", "[identity]\nactor = \"did:sync:user:alice\"\n", 0o600);
+    let server = fake.url();
+    let create = |options: &[&str]| {
+        let args = ["--server", &server, "service-account", "create", "--bootstrap", "--name", "admin"];
+        sandbox.spl(&[&args, options].concat())
+    };
+    let ran = create(&[]).ok();
+    assert!(ran.stderr.contains("did:sync:user:alice") && ran.stderr.contains("admin"), "{ran:?}");
+    assert_eq!(ran.stdout.matches(TOKEN).count(), 1, "{ran:?}");
+    assert!(!ran.stderr.contains(TOKEN), "{ran:?}");
+    assert!(ran.stderr.contains("spl serve --stop && spl serve --daemon"), "it runs insecure: {ran:?}");
+    create(&["--actors", "did:sync:user:bob", "--scopes", "admin", "--with-token", "--env-tag", "dev"]).ok();
+    create(&["--actors", ""]).ok();
+    let default = json!({ "display_name": "admin", "actors": ["did:sync:user:alice"], "scopes": ["admin"],
+        "with_token": true });
+    let named = json!({ "display_name": "admin", "actors": ["did:sync:user:bob"], "scopes": ["admin"],
+        "with_token": true, "env_tag": "dev" });
+    let mut empty = default.clone();
+    empty["actors"] = json!([]);
+    assert_eq!(posted(&fake, "/v1/bootstrap/service-account"), [default, named, empty]);
+    create(&["--grain", "thread:x:read"]).exits(2);
+    let answer = create(&["-o", "json"]).ok();
+    assert_eq!(
+        (&answer.json()["object"], &answer.json()["api_key"]),
+        (&json!("bootstrap_result"), &json!(TOKEN))
+    );
+}
+
+#[test]
+fn a_closed_door_names_the_other_way() {
+    let sandbox = Sandbox::new();
+    let fake = Fake::local(|_| error_answer(409, "BOOTSTRAP_CLOSED"));
+    let args = ["--server", &fake.url(), "service-account", "create", "--bootstrap", "--name", "x"];
+    let ran = sandbox.spl(&args).exits(1);
+    assert!(ran.stderr.contains("--insecure-localhost") && ran.stderr.contains("token rotate"), "{ran:?}");
+}
+
+#[test]
+fn an_account_is_made_as_it_was_asked_for() {
+    let (sandbox, fake) = (Sandbox::new(), Fake::local(maker));
+    let server = fake.url();
+    let create = |options: &[&str]| {
+        sandbox.spl(
+            &[&["--server", &server, "service-account", "create", "--name", "grafana"], options].concat(),
+        )
+    };
+    let ran = create(&["--actors", "did:sync:svc:grafana", "--scopes", "records:read", "--with-token"]).ok();
+    assert_eq!(ran.stdout.matches(TOKEN).count(), 1, "{ran:?}");
+    let ran = create(&[]).ok();
+    assert!(
+        ran.stderr.contains("lists no actor") && ran.stderr.contains("service-account update"),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("spl token create --sa"), "{ran:?}");
+    create(&["--actors", "did:sync:svc:g", "--with-token", "--expires-in", "1d"]).ok();
+    assert_eq!(
+        posted(&fake, "/v1/service-accounts"),
+        [
+            json!({ "name": "grafana", "actors": ["did:sync:svc:grafana"], "scopes": ["records:read"],
+            "with_token": true }),
+            json!({ "name": "grafana", "actors": [] }),
+            json!({ "name": "grafana", "actors": ["did:sync:svc:g"], "with_token": true,
+            "expires_in_seconds": 86_400 }),
+        ]
+    );
+    create(&["--expires-in", "1d"]).exits(2);
+    create(&["--actors", "grafana"]).exits(2);
+    create(&["--scopes", "records:all"]).exits(2);
+}
+
+#[test]
+fn a_grain_narrows_the_token_and_not_the_account() {
+    let (sandbox, fake) = (Sandbox::new(), Fake::local(maker));
+    let server = fake.url();
+    let args = [
+        "--server",
+        &server,
+        "service-account",
+        "create",
+        "--name",
+        "reader",
+        "--actors",
+        "did:sync:svc:reader",
+        "--grain",
+        "thread:x:read",
+    ];
+    let ran = sandbox.spl(&args).ok();
+    assert_eq!(ran.stdout.matches(TOKEN).count(), 1, "{ran:?}");
+    assert_eq!(
+        posted(&fake, "/v1/service-accounts"),
+        [json!({ "name": "reader", "actors": ["did:sync:svc:reader"], "scopes": ["records:read"] })]
+    );
+    assert_eq!(
+        posted(&fake, "/v1/tokens"),
+        [json!({ "service_account_id": ACCOUNT, "scopes": ["records:read", "thread:x:read"] })]
+    );
+    let made = sandbox.spl(&[&args[..], &["-o", "json"]].concat()).ok().json();
+    assert_eq!((&made["api_key"], &made["id"]), (&json!(TOKEN), &json!(ACCOUNT)));
+}
+
+#[test]
+fn tokens_that_may_still_do_more_are_named() {
+    let sandbox = Sandbox::new();
+    let wider = "cd".repeat(32);
+    let mut row = account();
+    row["tokens_still_wider"] = json!([wider]);
+    row["hint"] = json!("spl token rotate it");
+    let fake = Fake::local(move |_| json_answer(&row));
+    let update = |options: &[&str]| {
+        sandbox.spl(&[&["--server", &fake.url(), "service-account", "update", ACCOUNT], options].concat())
+    };
+    let ran = update(&["--scopes", "records:read", "--actors", "did:sync:svc:a,did:sync:svc:b"]).ok();
+    assert!(ran.stderr.contains(&wider) && ran.stderr.contains("spl token rotate it"), "{ran:?}");
+    let heard = fake.heard().pop().expect("a request");
+    assert!(heard.starts_with(&format!("patch /v1/service-accounts/{ACCOUNT} ")), "{heard}");
+    let (_, body) = heard.split_once("\r\n\r\n").expect("a body");
+    let body: Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(body, json!({ "scopes": ["records:read"], "actors": ["did:sync:svc:a", "did:sync:svc:b"] }));
+    update(&[]).exits(2);
+}
+
+#[test]
+fn a_sign_of_theft_is_not_overlooked() {
+    let sandbox = Sandbox::new();
+    let mut row = account();
+    row["rotated_token_presented_at"] = json!("2026-01-02T00:00:00.000Z");
+    let list = json!({ "object": "list", "data": [row.clone()], "next_cursor": null });
+    let fake = Fake::local(move |request| {
+        json_answer(if request.starts_with("get /v1/service-accounts?") { &list } else { &row })
+    });
+    for command in [&["service-account", "list"][..], &["service-account", "describe", ACCOUNT]] {
+        let ran = sandbox.spl(&[&["--server", &fake.url()], command].concat()).ok();
+        assert!(ran.stderr.contains("warning:") && ran.stderr.contains("spl token rotate"), "{ran:?}");
+    }
+}
+
+#[test]
+fn an_account_is_described_and_revoked() {
+    let sandbox = Sandbox::new();
+    let fake = Fake::local(|request| {
+        if request.starts_with("delete ") {
+            return json_answer(&json!({ "status": "revoked", "tokens_revoked": 2 }));
+        }
+        let mut row = account();
+        row["name"] = "a\u{1b}[2Jb\u{202e}".into();
+        json_answer(&row)
+    });
+    let server = fake.url();
+    let shown = sandbox.spl(&["--server", &server, "service-account", "describe", ACCOUNT]).ok().stdout;
+    for part in ["scopes", "records:read", "revoked", "no", "did:sync:svc:grafana"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown:?}");
+    let ran = sandbox.spl(&["--server", &server, "service-account", "revoke", ACCOUNT]).ok();
+    assert_eq!(ran.stdout, format!("{ACCOUNT} revoked; 2 tokens ended\n"));
+    let args = ["--server", &server, "--token", TOKEN, "service-account", "revoke", ACCOUNT];
+    let ran = sandbox.spl(&args).ok();
+    assert!(ran.stderr.contains("was one of them"), "{ran:?}");
+}
