@@ -221,10 +221,14 @@ impl From<Refusal> for Problem {
             | C::NamespaceRejected
             | C::RotateNotSelf
             | C::BootstrapLocalOnly => StatusCode::FORBIDDEN,
-            C::NotFound | C::ServiceAccountNotFound | C::TokenNotFound => StatusCode::NOT_FOUND,
-            C::BootstrapClosed | C::ServiceAccountRevoked | C::PermissionLockout | C::LastAdmin => {
-                StatusCode::CONFLICT
+            C::NotFound | C::ServiceAccountNotFound | C::TokenNotFound | C::GrantNotFound => {
+                StatusCode::NOT_FOUND
             }
+            C::BootstrapClosed
+            | C::ServiceAccountRevoked
+            | C::PermissionLockout
+            | C::LastGrant
+            | C::LastAdmin => StatusCode::CONFLICT,
             C::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         };
         let problem = Self::new(status, refusal.code.as_str(), refusal.message);
