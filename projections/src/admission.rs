@@ -15,14 +15,16 @@ use crate::{
     audit::{IMPERSONATION_KIND, IMPERSONATION_THREAD, list},
     authority::{Acting, Caller},
     config,
-    context::{Context, ENGINE_ACTOR},
+    context::{Context, ENGINE_ACTOR, SYSTEM_ACTORS},
     decision::Change,
     reserved::{is_reserved_kind, is_reserved_thread},
     scope::{Grain, Target, Verb},
 };
 
-/// The actors of instances themselves and their accounts.
-const SYSTEM_ACTORS: &str = "did:sync:system:";
+/// Highest clock that a caller may choose under the engine's name.
+const ENGINE_CLOCK_MAX: u64 = 1 << 53;
+/// Longest body of a posted configuration record, in bytes of canonical text: twice what the longest value needs.
+const CONFIG_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Most actors that one impersonation record names.
 const ACTED_AS_MAX: usize = 64;
 
@@ -78,6 +80,11 @@ impl World {
         if !configures && check_grains(caller, draft, namespace)? {
             admitted.by_namespace.push(at);
         }
+        if as_engine && draft.clock.is_some_and(|clock| clock > ENGINE_CLOCK_MAX) {
+            // The instance's own records take the clocks after it: there must always be some.
+            return Err(Refusal::new(Code::InvalidBody, "`clock` is too high for the engine's name")
+                .hint("leave it out: the instance assigns one"));
+        }
         if configures {
             admitted.config.push(self.admit_config(caller, draft)?);
         }
@@ -88,6 +95,10 @@ impl World {
         // Who may not even read the configuration's thread learns nothing of its topics.
         if !caller.covers(crate::scope::Scope::ConfigWrite) {
             return Err(reserved_thread(&draft.thread));
+        }
+        if draft.body.len() > CONFIG_BODY_BYTES_MAX {
+            let message = format!("a configuration record is at most {CONFIG_BODY_BYTES_MAX} bytes long");
+            return Err(Refusal::new(Code::InvalidBody, message).hint("no value needs as much"));
         }
         let change = config::posted(&self.config, draft)?;
         config::entitled(caller, &change)?;

@@ -15,6 +15,7 @@ use crate::{
     World,
     accounts::Account,
     check::{auth_invalid, denied},
+    context::ENGINE_ACTOR,
     scope::{Scope, Scopes},
     tokens::{State, TokenId},
 };
@@ -224,6 +225,15 @@ impl Caller {
     pub fn own_actor(&self) -> Option<&str> {
         let account = &self.bearer.as_ref()?.account;
         self.actor().filter(|actor| account.lists(actor))
+    }
+
+    /// Who the caller acts as, where that is none of its account's actors: recorded with what it does. The
+    /// engine's name, under which configuration is written, is nobody's.
+    #[must_use]
+    pub fn impersonated(&self) -> Option<&str> {
+        let account = &self.bearer.as_ref()?.account;
+        let claimed = self.claimed.as_deref()?;
+        (!self.freed && claimed != ENGINE_ACTOR && !account.lists(claimed)).then_some(claimed)
     }
 
     /// Whether the caller's token covers a scope.

@@ -14,7 +14,7 @@ use crate::{
     World,
     accounts::{Account, Row},
     authority::{Bearer, Gate},
-    context::ENGINE_ACTOR,
+    context::{ENGINE_ACTOR, SYSTEM_ACTORS},
     scope::{Scope, Scopes},
     tokens::{Entry, TOKEN_BYTES_MAX, TokenId},
 };
@@ -148,6 +148,11 @@ impl World {
         let as_engine = actor == ENGINE_ACTOR && gate.takes_config;
         if as_engine && live.covers(Scope::ConfigWrite) {
             return Ok(());
+        }
+        // Not even an admin's name stands in the trail as the instance's, or as another account's.
+        if actor.starts_with(SYSTEM_ACTORS) || self.identity.did.as_deref() == Some(actor) {
+            return Err(denied(format!("{actor} speaks for the instance itself"))
+                .hint("claim an actor of the account's own, such as did:sync:user:<name>"));
         }
         self.may_impersonate(live.account(), &live.entry.scopes(), actor)
     }

@@ -8,6 +8,9 @@ use crate::authority::Caller;
 /// The actor of everything that the instance itself writes.
 pub const ENGINE_ACTOR: &str = "did:sync:system:engine";
 
+/// What the names of the instance itself and of its accounts begin with.
+pub const SYSTEM_ACTORS: &str = "did:sync:system:";
+
 /// Read once per command, before it is decided.
 #[derive(Debug)]
 pub struct Context<'a> {

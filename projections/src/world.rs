@@ -92,6 +92,19 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it takes access away: that is done with the last room there is.
+    #[must_use]
+    pub fn takes_away(&self) -> bool {
+        matches!(
+            self,
+            Self::RevokeAccount { .. }
+                | Self::RevokeToken(_)
+                | Self::TakeBackGrant(_)
+                | Self::UpdateAccount(_)
+                | Self::EndTokens { .. }
+        )
+    }
+
     /// Whether it may be left out while there is little room: nobody's access depends on it.
     #[must_use]
     pub fn can_wait(&self) -> bool {

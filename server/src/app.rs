@@ -19,6 +19,7 @@ use crate::{
     home::Home,
     metrics::Metrics,
     published::Published,
+    rate::Rate,
     stream::OpenStreams,
     writer::Writer,
 };
@@ -88,6 +89,8 @@ pub(crate) struct Instance {
     pub(crate) activity: Activity,
     /// When tokens were presented that a rotation had ended, by account.
     pub(crate) thefts: Thefts,
+    /// How often the tokens of an account may renew themselves.
+    pub(crate) renewals: Rate<u32>,
 }
 
 impl Instance {

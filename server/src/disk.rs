@@ -71,15 +71,17 @@ impl Room {
         room
     }
 
-    /// Whether a control command may be written: gives up what was set aside if need be.
-    pub(crate) fn for_control(&mut self, log: Option<&Path>) -> bool {
+    /// Whether a command that takes access away may be written: gives up what was set aside if need be.
+    pub(crate) fn for_taking_away(&mut self, log: Option<&Path>) -> bool {
         if has_room_at_all(log) {
             return true;
         }
         if self.held
             && let Some(reserve) = &self.reserve
         {
-            tracing::warn!("the file system is full: using the room that was set aside for control commands");
+            tracing::warn!(
+                "the file system is full: using the room that was set aside for taking access away"
+            );
             if let Err(error) = fs::remove_file(reserve) {
                 tracing::error!(%error, "the reserve could not be freed");
             }

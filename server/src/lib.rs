@@ -21,6 +21,7 @@ mod page;
 mod problem;
 mod published;
 mod query;
+mod rate;
 pub mod routes;
 mod run;
 mod scan;

@@ -9,7 +9,7 @@ use spl_kernel::{
     log::{error::StoreError, verify::chain_of_causes},
     refusal::{self, Refusal},
 };
-use spl_projections::consent::Resource;
+use spl_projections::consent::{Access, Resource};
 
 /// A failed request. What is in here is for the caller; the cause of a fault goes to the log instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,12 @@ impl Problem {
             instructions: &[],
             retry_after_seconds: None,
         }
+    }
+
+    /// Says after how long to try again.
+    pub(crate) fn retry_after(mut self, wait: std::time::Duration) -> Self {
+        self.retry_after_seconds = Some(wait.as_secs() + 1);
+        self
     }
 
     /// Adds what to do about it.
@@ -133,10 +139,11 @@ impl Problem {
     }
 
     /// An admin whose actor lacks the grant for a resource.
-    pub(crate) fn consent_denied(actor: Option<&str>, resource: Resource) -> Self {
+    pub(crate) fn consent_denied(actor: Option<&str>, resource: Resource, access: Access) -> Self {
         let (actor, resource) = (actor.unwrap_or("<your DID>"), resource.as_str());
-        Refusal::new(refusal::Code::ConsentDenied, format!("this needs the consent grant to read {resource}"))
-            .hint(format!("a holder of the th_consent write grant runs: spl consent grant --grantee {actor} --resource {resource} --access read"))
+        let access = access.as_str();
+        Refusal::new(refusal::Code::ConsentDenied, format!("this needs the consent grant to {access} {resource}"))
+            .hint(format!("a holder of the th_consent write grant runs: spl consent grant --grantee {actor} --resource {resource} --access {access}"))
             .into()
     }
 

@@ -28,6 +28,7 @@ use crate::{
     listen,
     metrics::Metrics,
     published::Published,
+    rate::Rate,
     routes::router,
     telemetry,
     writer::Writer,
@@ -39,6 +40,8 @@ const BUDGET_BYTES: usize = 128 * 1024 * 1024;
 const STREAM_BUDGET_BYTES: usize = 64 * 1024 * 1024;
 /// Large bodies parsed at a time.
 const PARSING_MAX: usize = 4;
+/// Renewals of one account's tokens in a minute: each leaves four records for ever.
+const RENEWALS_A_MINUTE: u32 = 30;
 /// Walks over records at a time; each may hold a body's tree and a chunk of records.
 const SCANNING_MAX: usize = 16;
 /// After this the process ends whatever is still open.
@@ -213,6 +216,7 @@ async fn serve(
         metrics: Metrics::new(),
         activity: Activity::default(),
         thefts: Thefts::default(),
+        renewals: Rate::a_minute(RENEWALS_A_MINUTE),
     });
     first::commands(&app, &options).await?;
     if let Some(home) = &keeps_head {

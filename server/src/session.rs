@@ -144,6 +144,7 @@ impl Session {
         also: Option<Resource>,
     ) -> Result<Committed, Problem> {
         let mut session = self.clone();
+        let mut decided_again = false;
         loop {
             let (unseen_openings, back) = if session.viewer().is_narrowed() {
                 let (app, session) = (app.clone(), session.clone());
@@ -153,7 +154,8 @@ impl Session {
             };
             let append = Append { drafts: back, admission: session.admission(), unseen_openings };
             match app.writer.submit(Command::Append(append)).await {
-                Err(NotWritten::RulesChanged(returned)) => {
+                Err(NotWritten::RulesChanged(returned)) if !decided_again => {
+                    decided_again = true;
                     session = session.again(app)?;
                     session.admit_drafts(&returned, also).map_err(|misfit| misfit.refusal)?;
                     drafts = returned;
@@ -172,11 +174,15 @@ impl Session {
         command: impl Fn() -> Control,
     ) -> Result<Committed, Problem> {
         let mut session = self.clone();
+        let mut decided_again = false;
         loop {
             check(&session)?;
             let submitted = submit_control(app, command(), session.admission()).await;
             match submitted {
-                Err(NotWritten::RulesChanged(_)) => session = session.again(app)?,
+                Err(NotWritten::RulesChanged(_)) if !decided_again => {
+                    session = session.again(app)?;
+                    decided_again = true;
+                }
                 other => return Ok(other?),
             }
         }

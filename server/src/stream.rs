@@ -218,7 +218,7 @@ pub(crate) fn whole_body(receiver: mpsc::Receiver<Bytes>, complete: Arc<AtomicBo
 }
 
 /// A body made piece by piece on threads that may block; a piece is made when the client has taken the one
-/// before.
+/// before. A piece may be empty: the walk goes on.
 pub(crate) fn pump(
     app: &App,
     mut next: impl FnMut() -> Result<Option<Bytes>, StoreError> + Send + 'static,
@@ -227,12 +227,18 @@ pub(crate) fn pump(
     let complete = Arc::new(AtomicBool::new(false));
     let (app, done) = (app.clone(), complete.clone());
     tokio::spawn(async move {
-        loop {
-            let Ok((result, again)) = tokio::task::spawn_blocking(move || (next(), next)).await else {
-                return;
-            };
+        // A client that is gone ends it, also where there is nothing to send.
+        while !sender.is_closed() {
+            // Like other walks over records: so many at a time, the others wait for their turn.
+            let Ok(turn) = app.scanning.clone().acquire_owned().await else { return };
+            let looked = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                (next(), next)
+            });
+            let Ok((result, again)) = looked.await else { return };
             next = again;
             match result {
+                Ok(Some(bytes)) if bytes.is_empty() => {}
                 Ok(Some(bytes)) => {
                     if !deliver(&app.answer_budget, &sender, bytes).await {
                         return;
@@ -502,8 +508,16 @@ impl Producer {
             if records.is_empty() {
                 return Ok(head);
             }
-            if let Some(first) = records.iter().find(|r| r.record.clock >= clock) {
-                return Ok(first.sequence - 1);
+            // What the client does not see must not show in where its stream begins.
+            let passes = self.passes(&self.look()?);
+            let found = blocking(move || {
+                let first = records
+                    .iter()
+                    .find(|r| r.record.clock >= clock && passes.filter.passes(r, &passes.viewer));
+                Ok(first.map(|r| r.sequence - 1))
+            });
+            if let Some(before) = found.await? {
+                return Ok(before);
             }
         }
         Err(Ended::Silently)

@@ -58,6 +58,7 @@ pub(crate) fn update(world: &World, update: &Update, context: &Context<'_>) -> R
     }
     if *scopes != account.scopes {
         changed.push("scopes");
+        consent::may_hand_out(world, context, &account.actors)?;
     }
     if actors != account.actors {
         changed.push("allowed_actors");

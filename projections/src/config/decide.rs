@@ -120,8 +120,13 @@ pub fn check_lockout(
         Refusal::new(Code::PermissionLockout, format!("with these rules {who} could not change the configuration any more"))
             .hint("first add a rule of high priority that allows resource == \"config_write\" for whoever administers")
     };
-    if caller.bearer.is_some() && !keeps(caller.actor(), &caller.scope_names()) {
-        return Err(locked_out("you"));
+    if let Some(bearer) = &caller.bearer {
+        // As whoever it is that the caller claims to be, and as itself.
+        let own = bearer.account.actors.first().map(|a| &**a);
+        let scopes = caller.scope_names();
+        if !keeps(caller.actor(), &scopes) || !keeps(own, &scopes) {
+            return Err(locked_out("you"));
+        }
     }
     let admin = [Scope::Admin.as_str().to_owned()];
     match world.consent.guardians(now).find(|actor| !keeps(Some(actor), &admin)) {

@@ -49,6 +49,11 @@ impl Effort {
         self.is_over()
     }
 
+    /// Counts a row that is looked at; `costly` where that alone may take a while.
+    pub(crate) fn look(&self, costly: bool) {
+        self.spend(if costly { Self::STEPS } else { Self::STEPS / 256 });
+    }
+
     /// Whether the time is over.
     pub(crate) fn is_over(&self) -> bool {
         self.over.get()

@@ -232,7 +232,7 @@ async fn make(app: &App, session: &Session, request: Request) -> Result<Response
     let record = record_id(&committed, accounts::THREAD);
     let token_record = token_record(&committed);
     let Outcome::Account { service_account_id, token } = committed.outcome else { return Err(unexpected()) };
-    let mut body = fresh_row(app, &service_account_id, session)?;
+    let mut body = fresh_row(app, &service_account_id).await?;
     body["record_id"] = record.into();
     if let Some(issued) = &token {
         body["token_id"] = issued.token_id.to_string().into();
@@ -244,11 +244,15 @@ async fn make(app: &App, session: &Session, request: Request) -> Result<Response
 }
 
 /// The row of an account as it is after a command.
-fn fresh_row(app: &App, id: &str, session: &Session) -> Result<Value, Problem> {
-    let world = app.published.world();
-    let account = world.accounts.get(id).ok_or_else(unexpected)?;
-    let thefts = app.thefts.by_account(app)?;
-    Ok(row(app, &world, account, session.now.max(app.now()), &thefts))
+async fn fresh_row(app: &App, id: &str) -> Result<Value, Problem> {
+    let (app, id) = (app.clone(), id.to_owned());
+    blocking(move || {
+        let world = app.published.world_arc();
+        let account = world.accounts.get(&id).ok_or_else(unexpected)?;
+        let thefts = app.thefts.by_account(&app)?;
+        Ok(row(&app, &world, account, app.now(), &thefts))
+    })
+    .await
 }
 
 /// `PATCH /v1/service-accounts/{id}`
@@ -285,7 +289,7 @@ async fn change(app: &App, session: &Session, path: PathText, request: Request) 
     let committed = session.control(app, |s| s.check(Resource::ServiceAccount), command).await?;
     let record = record_id(&committed, accounts::THREAD);
     let Outcome::Updated { tokens_still_wider } = committed.outcome else { return Err(unexpected()) };
-    let mut body = fresh_row(app, &id, session)?;
+    let mut body = fresh_row(app, &id).await?;
     let wider: Vec<String> = tokens_still_wider.iter().map(ToString::to_string).collect();
     if !wider.is_empty() {
         body["hint"] = format!(

@@ -56,7 +56,7 @@ fn may_look(session: &Session) -> Result<(), Problem> {
     if session.caller.local_proof || session.caller.own_actor().is_some_and(holds) {
         return Ok(());
     }
-    Err(Problem::consent_denied(session.caller.actor(), Consented::Consent))
+    Err(Problem::consent_denied(session.caller.actor(), Consented::Consent, Access::Read))
 }
 
 /// `GET /v1/consent/grants`
@@ -90,6 +90,11 @@ pub(super) async fn grant(State(app): State<App>, session: Session, request: Req
 }
 
 async fn give(app: &App, session: &Session, request: Request) -> Result<Response, Problem> {
+    // Who may is asked before what; the writer asks again.
+    let holds = |actor| session.world.consent.allows(actor, Consented::Consent, Access::Write, session.now);
+    if !session.caller.local_proof && !session.caller.own_actor().is_some_and(holds) {
+        return Err(Problem::consent_denied(session.caller.actor(), Consented::Consent, Access::Write));
+    }
     let received = read_json_within(app, request, BODY_BYTES_MAX).await?;
     let mut fields = Fields::parse(&received.bytes)?;
     let grantee = fields.required_text("grantee")?;

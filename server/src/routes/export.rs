@@ -7,6 +7,7 @@ use axum::{
 };
 use bytes::Bytes;
 
+use spl_kernel::log::error::StoreError;
 use spl_projections::consent::{Access, Resource};
 
 use super::{answer, table::RESERVED_EXPORT};
@@ -14,6 +15,8 @@ use crate::{app::App, page::Params, problem::Problem, session::Session, stream::
 
 /// Most records of a chunk.
 const CHUNK: usize = 1024;
+/// And where each is asked about.
+const COSTLY_CHUNK: usize = 32;
 /// A chunk of the answer has about this many bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -31,7 +34,7 @@ pub(super) fn may_have_all(session: &Session) -> Result<(), Problem> {
     };
     match Resource::ALL.into_iter().find(|resource| !may(*resource)) {
         None => Ok(()),
-        Some(resource) => Err(Problem::consent_denied(caller.actor(), resource)),
+        Some(resource) => Err(Problem::consent_denied(caller.actor(), resource, Access::Read)),
     }
 }
 
@@ -53,28 +56,34 @@ fn export(app: App, session: &Session, uri: &Uri) -> Result<Response, Problem> {
     let shown = Shown { object: false, provenance: viewer.sees_provenance() };
     let log = app.log.clone();
     let mut at = since;
+    let (decided, again) = (session.clone(), app.clone());
+    let most = if viewer.is_costly() { COSTLY_CHUNK } else { CHUNK };
     let body = pump(&app, move || {
-        let mut text = String::new();
-        while at < end && text.is_empty() {
-            // Holds one record at a time; a chunk ends within its bound, and a look without a find too.
-            let (from, mut looked_at) = (at, 0);
-            log.reader()?.scan(from, &mut |stored| {
-                if stored.sequence > end {
-                    return false;
-                }
-                at = stored.sequence;
-                looked_at += 1;
-                if viewer.sees(&stored) {
-                    wire::write_record(&mut text, &stored, shown);
-                    text.push('\n');
-                }
-                text.len() < CHUNK_BYTES && looked_at < CHUNK
-            })?;
-            if looked_at == 0 {
-                at = end;
-            }
+        if at >= end {
+            return Ok(None);
         }
-        Ok((!text.is_empty()).then(|| Bytes::from(text)))
+        // Whoever lost its access on the way gets no more of it: the answer breaks off.
+        if decided.again(&again).is_err() {
+            return Err(StoreError::Damaged("the caller's access ended during an export".into()));
+        }
+        // Holds one record at a time; a chunk ends within its bound, and a look without a find too.
+        let (mut text, from, mut looked_at) = (String::new(), at, 0);
+        log.reader()?.scan(from, &mut |stored| {
+            if stored.sequence > end {
+                return false;
+            }
+            at = stored.sequence;
+            looked_at += 1;
+            if viewer.sees(&stored) {
+                wire::write_record(&mut text, &stored, shown);
+                text.push('\n');
+            }
+            text.len() < CHUNK_BYTES && looked_at < most
+        })?;
+        if looked_at == 0 {
+            at = end;
+        }
+        Ok(Some(Bytes::from(text)))
     });
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }

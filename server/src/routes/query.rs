@@ -87,14 +87,16 @@ impl Run<'_> {
     /// Whether a candidate is a visible match.
     fn matches(&mut self, stored: &StoredRecord) -> Result<bool, Problem> {
         self.spend()?;
-        if !self.viewer.sees(stored) {
-            return Ok(false);
+        let sees = self.viewer.sees(stored);
+        // What the caller does not see takes its time too.
+        self.effort.look(self.viewer.is_costly());
+        if !sees {
+            return if self.effort.is_over() { Err(took_too_long()) } else { Ok(false) };
         }
         self.visible += 1;
         let matches = Row::new(stored, self.viewer).matches(&self.query.expr, &self.effort);
         if self.effort.is_over() {
-            return Err(Problem::invalid_query(format!("the query takes longer than {SCAN_SECONDS_MAX} s"))
-                .hint("narrow it by thread, actor or sequence"));
+            return Err(took_too_long());
         }
         Ok(matches)
     }
@@ -222,6 +224,11 @@ impl Run<'_> {
         }
         page.finish(cursor, &more)
     }
+}
+
+fn took_too_long() -> Problem {
+    Problem::invalid_query(format!("the query takes longer than {SCAN_SECONDS_MAX} s"))
+        .hint("narrow it by thread, actor or sequence")
 }
 
 /// Numbers before strings, or after them in descending order; records without a sortable value last in either.

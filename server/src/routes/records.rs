@@ -57,16 +57,9 @@ async fn write(app: App, session: Session, request: Request) -> Result<Response,
         ));
     }
     let received = read_json(&app, request).await?;
-    // What takes a while is not done where other requests wait for their turn.
-    let small = received.bytes.len() <= INLINE_BYTES_MAX && session.policy().is_none();
-    let decided = session.clone();
-    let check = move || -> Result<Proposal, Problem> {
-        let proposal = parse(&received.bytes)?;
-        let admitted = decided.admit_drafts(&proposal.drafts, None);
-        admitted.map_err(|misfit| at_index(misfit.refusal, misfit.at, proposal.batch))?;
-        Ok(proposal)
-    };
-    let Proposal { drafts, batch } = if small {
+    let small = received.bytes.len() <= INLINE_BYTES_MAX;
+    let check = move || parse(&received.bytes);
+    let proposal = if small {
         check()?
     } else {
         // The semaphore is never closed. Those who wait hold their part of the memory for bodies.
@@ -75,6 +68,15 @@ async fn write(app: App, session: Session, request: Request) -> Result<Response,
         drop(turn);
         proposal?
     };
+    let decided = session.clone();
+    let admit = move || -> Result<Proposal, Problem> {
+        let admitted = decided.admit_drafts(&proposal.drafts, None);
+        admitted.map_err(|misfit| at_index(misfit.refusal, misfit.at, proposal.batch))?;
+        Ok(proposal)
+    };
+    // Rules that are asked about each record do not run where other requests wait for their turn.
+    let admitted = if session.policy().is_some() { scanning(&app, admit).await } else { admit() };
+    let Proposal { drafts, batch } = admitted?;
     if drafts.is_empty() {
         return Err(Problem::invalid_body("`records` holds no record"));
     }
@@ -320,22 +322,28 @@ pub(super) fn page_of(
     }
     let mut scan = Scan::new(source, paging.descending, low, high);
     let mut page = Page::new(&app.answer_budget, paging.limit)?;
-    let (started, mut scanned) = (env::monotonic(), 0);
+    let (started, mut scanned, mut last) = (env::monotonic(), 0, 0);
     loop {
         let records = scan.next(&app.log)?;
         if records.is_empty() {
             return Ok(page.finish(None, ""));
         }
         for stored in &records {
-            // The row before was the last: it is where the next page goes on.
-            let next = if paging.descending { stored.sequence + 1 } else { stored.sequence - 1 };
             let exhausted = scanned >= SCAN_ROWS_MAX
                 || env::monotonic().duration_since(started).as_secs() >= SCAN_SECONDS_MAX;
-            if !page.has_room() || exhausted {
+            if exhausted {
+                // The row before was the last: it is where the next page goes on.
+                let next = if paging.descending { stored.sequence + 1 } else { stored.sequence - 1 };
                 return Ok(page.finish(Some(hash.cursor(next)), ""));
             }
             scanned += 1;
             if viewer.sees(stored) && wanted.matches(stored) {
+                // Only another row that is wanted says that there is more, and only what was shown says where:
+                // neither tells of rows that the caller does not see.
+                if !page.has_room() {
+                    return Ok(page.finish(Some(hash.cursor(last)), ""));
+                }
+                last = stored.sequence;
                 page.push(&wire::record(stored, viewer))?;
             }
         }

@@ -11,6 +11,7 @@ use spl_kernel::{
     json::{Bounds, Json, Object},
     limits,
     record::{Act, StoredRecord},
+    refusal::{Code, Refusal},
     thread::Summary,
 };
 use spl_projections::{
@@ -299,11 +300,21 @@ async fn cancel_thread(
         let (app, thread) = (app.clone(), thread.clone());
         blocking(move || summary(&app, &viewer, &thread))
     };
-    read.await?;
+    if read.await?.opening.is_none() {
+        // It has none, or none that exists for the caller: one cannot be told from the other.
+        return Err(Refusal::new(
+            Code::IngestFailed,
+            format!("{} was never opened by an INTEND", excerpt(&thread)),
+        )
+        .hint("only an opened thread can be cancelled")
+        .into());
+    }
+    let mut decided_again = false;
     let submitted = loop {
         let (thread, actor, admission) = (thread.clone(), actor.clone(), session.admission());
         match app.writer.submit(Command::CancelThread { thread, actor, admission }).await {
-            Err(NotWritten::RulesChanged(_)) => {
+            Err(NotWritten::RulesChanged(_)) if !decided_again => {
+                decided_again = true;
                 session = session.again(&app)?;
                 session.admit_drafts(&drafts, Some(Resource::ThreadWrite)).map_err(|m| m.refusal)?;
             }

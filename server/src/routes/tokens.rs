@@ -213,9 +213,12 @@ async fn renew(
 ) -> Result<Response, Problem> {
     let not_self = || Problem::rotate_not_self();
     let token_id = TokenId::parse(&path_text(path)?).ok_or_else(not_self)?;
-    if session.caller.bearer.as_ref().is_none_or(|b| b.token_id != token_id) {
-        return Err(not_self());
-    }
+    let bearer = session.caller.bearer.as_ref().filter(|b| b.token_id == token_id).ok_or_else(not_self)?;
+    app.renewals.take(bearer.account.number).map_err(|wait| {
+        Problem::rate_limited("the tokens of this account renew themselves too often")
+            .retry_after(wait)
+            .hint("a token is renewed when it is about to expire, or was shown to somebody")
+    })?;
     let received = read_json_within(app, request, BODY_BYTES_MAX).await?;
     let mut fields = Fields::parse_optional(&received.bytes)?;
     let parse = |text: String| {

@@ -23,12 +23,16 @@ use spl_projections::{
 };
 
 use super::{
-    Admission, Append, Command, Condition, Job, NotWritten, Queue,
+    Admission, Append, Command, Condition, Job, NotWritten, Queue, RoomFor,
     maintenance::Signal,
     merging::Merging,
     scratch::{By, LogLedger, Prepared, Scratch},
 };
-use crate::{disk::Room, env, published::Published};
+use crate::{
+    disk::{self, Room},
+    env,
+    published::Published,
+};
 
 /// The writer's own side.
 pub(super) struct Groups {
@@ -107,15 +111,18 @@ impl Groups {
         if self.condition.log_failed() {
             return Err(self.condition.refusal());
         }
-        if command.may_use_last_room() {
-            if !self.room.for_control(self.log.path()) {
-                tracing::error!("the file system is full: a control command was refused");
-                return Err(NotWritten::Full);
-            }
-        } else if !room {
-            return Err(NotWritten::Full);
+        let fits = match command.room() {
+            RoomFor::Data => room,
+            RoomFor::Control => disk::has_room_at_all(self.log.path()),
+            RoomFor::TakingAway => self.room.for_taking_away(self.log.path()),
+        };
+        if fits {
+            return Ok(());
         }
-        Ok(())
+        if command.is_control() {
+            tracing::error!("the file system is full: a control command was refused");
+        }
+        Err(NotWritten::Full)
     }
 
     /// Layers 1 and 2 again, against the state that the command is decided on: the log is the order.
@@ -246,9 +253,22 @@ impl Groups {
         let mut guarded = scratch.world.decide(command, &context).map_err(NotWritten::Refused)?;
         let changes = std::mem::take(&mut guarded.decision.changes);
         let next = scratch.next_sequence();
-        let accepted = decision::write(changes, next, &LogLedger(&self.log), &mut scratch.pending)
+        let ledger = LogLedger(&self.log);
+        let mut accepted = decision::write(changes, next, &ledger, &mut scratch.pending)
             .map_err(|e| log_unreadable(&e))?
             .map_err(NotWritten::Refused)?;
+        let first = accepted.iter().find_map(|a| match a {
+            Accepted::New { record, .. } => Some(record.id.to_string()),
+            Accepted::Stored { .. } => None,
+        });
+        if let (Some(other), Some(first)) = (caller.impersonated(), first) {
+            let change = admission::impersonation(&context, [other], accepted.len(), &first);
+            let after = next + accepted.len() as u64;
+            let trail = decision::write(change.into_iter().collect(), after, &ledger, &mut scratch.pending)
+                .map_err(|e| log_unreadable(&e))?
+                .map_err(NotWritten::Refused)?;
+            accepted.extend(trail);
+        }
         let by = By { caller: &caller, unseen_openings: &[] };
         let prepared =
             scratch.prepare(vec![(accepted, Origin::Command)], by, now).map_err(|e| not_understood(&e))?;

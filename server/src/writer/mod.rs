@@ -93,13 +93,25 @@ impl Command {
         }
     }
 
-    /// Whether it may be written into the room that data leaves.
-    fn may_use_last_room(&self) -> bool {
+    /// The room that it may be written into.
+    fn room(&self) -> RoomFor {
         match self {
-            Self::Control { command, .. } => !command.can_wait(),
-            Self::Append(_) | Self::CancelThread { .. } => self.is_control(),
+            Self::Control { command, .. } if command.takes_away() => RoomFor::TakingAway,
+            Self::Control { command, .. } if !command.can_wait() => RoomFor::Control,
+            Self::Control { .. } | Self::Append(_) | Self::CancelThread { .. } => RoomFor::Data,
         }
     }
+}
+
+/// What room a command may be written into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RoomFor {
+    /// What is above the bound for data.
+    Data,
+    /// What data leaves.
+    Control,
+    /// What was set aside, too.
+    TakingAway,
 }
 
 /// What a command wrote and what to tell of it.
