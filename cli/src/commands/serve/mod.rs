@@ -148,12 +148,12 @@ pub(crate) fn run(ctx: &Context, args: ServeArgs) -> Outcome {
 
 /// Serves until a signal.
 fn foreground(ctx: &Context, args: ServeArgs) -> Outcome {
-    let _bootstrap_token = match args::bootstrap_token() {
+    let bootstrap_token = match args::bootstrap_token() {
         Some(token) => return Err(handover::without_variable(&token)),
         None if args.bootstrap_token_stdin => Some(handover::receive()?),
         None => None,
     };
-    let _bootstrap_actor = ctx.own_actor()?;
+    let bootstrap_actor = ctx.own_actor()?;
     if args.daemonized {
         // Without a session of its own it would end with the terminal. It fails only for a group leader,
         // which has no terminal to lose that it was not given on purpose.
@@ -176,6 +176,8 @@ fn foreground(ctx: &Context, args: ServeArgs) -> Outcome {
         accept_clock: once.accept_clock,
         foreground: !args.daemonized,
         log_filter: start.log.log_filter.filter(|filter| !filter.is_empty()),
+        bootstrap_token,
+        bootstrap_actor,
     })
     .map_err(|e| Failure::refused(e.to_string()))?;
     Ok(0)
