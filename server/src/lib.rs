@@ -27,6 +27,7 @@ mod scan;
 mod session;
 mod stream;
 mod telemetry;
+mod unlock;
 mod view;
 mod wire;
 mod writer;

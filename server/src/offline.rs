@@ -16,6 +16,7 @@ use spl_kernel::{
 };
 use spl_projections::{World, visibility::Viewer};
 
+pub use crate::unlock::permissions_unlock;
 use crate::{
     boot::{BootError, forget_index},
     home::{Home, HomeError, HomeLock, KeptHead, read_private},
