@@ -111,6 +111,12 @@ fn a_saved_token_is_not_sent_to_another_instance() {
     assert!(held.own.heard().is_empty());
     home.home_file("token", &format!("{TOKEN}\norigin {own}\ninstance {DID}\n"), 0o600);
     home.spl(&["token", "info"]).ok();
+    // Another port of this machine is no other instance; another machine is.
+    home.home_file("token", &format!("{TOKEN}\norigin http://127.0.0.1:1\ninstance {DID}\n"), 0o600);
+    home.spl(&["token", "info"]).ok();
+    home.home_file("token", &format!("{TOKEN}\norigin http://192.0.2.1:1\ninstance {DID}\n"), 0o600);
+    let ran = home.spl(&["thread", "list"]).exits(4);
+    assert!(ran.stderr.contains("belongs to http://192.0.2.1:1"), "{ran:?}");
     assert!(held.own.heard().pop().expect("a request").contains("authorization: bearer spl_prod"));
 }
 

@@ -7,9 +7,10 @@ use serde_json::json;
 use crate::{
     commands::Outcome,
     context::Context,
-    output, pages,
+    output,
     table::{Cell, Table, Tint},
     text,
+    view::Page,
 };
 
 /// A permission rule.
@@ -92,12 +93,15 @@ struct Rule {
 /// Prints all rules, in the order in which they are asked.
 pub(super) fn list(ctx: &Context) -> Outcome {
     let client = ctx.client()?;
-    let whole = pages::whole(&client, &["v1", "config", "permission-rules"], None)?;
-    let mut rules: Vec<Rule> = whole.parse()?;
+    // There are few: they are never paged.
+    let answer = client.get(&["v1", "config", "permission-rules"]).send()?;
     if !ctx.out.is_human() {
-        whole.print(ctx)?;
+        ctx.out.answer(&answer.body)?;
         return Ok(0);
     }
+    let page: Page<Rule> = answer.parse()?;
+    page.note_rest();
+    let mut rules = page.data;
     if rules.is_empty() {
         ctx.out.line(
             ctx.out.palette().dim("no permission rules; see `spl config add-permission-rule --help`"),
