@@ -261,3 +261,21 @@ fn a_foreground_process_drops_the_variable_too() {
     upped.0.spl(&["serve", "--stop"]).ok();
     waiter.join().expect("no panic").expect("an ended process");
 }
+
+#[test]
+fn a_restore_ends_every_token_but_the_one_that_is_kept() {
+    let upped = Upped::new();
+    let other = upped.0.spl(&["service-account", "list", "-o", "json"]).ok().json();
+    let id = other["data"][0]["id"].as_str().expect("an id").to_owned();
+    let other = upped.0.spl(&["token", "create", "--sa", &id, "-o", "json"]).ok().json();
+    let other = other["api_key"].as_str().expect("a token").to_owned();
+    let backup = upped.0.dir().join("copy.splbak").display().to_string();
+    upped.0.spl(&["backup", &backup]).ok();
+    upped.0.spl(&["serve", "--stop"]).ok();
+    let ran = upped.0.spl(&["restore", &backup]).ok();
+    let command = ran.stderr.lines().find(|line| line.contains("--keep-token")).expect("a command");
+    let words: Vec<&str> = command.split_whitespace().skip(1).chain(["--port", "0"]).collect();
+    upped.0.spl(&words).ok();
+    upped.0.spl(&["task", "list"]).ok();
+    upped.0.spl(&["--token", &other, "task", "list"]).exits(4);
+}
