@@ -1,7 +1,10 @@
 //! Decisions as tables, and state as a fold.
 
-#![expect(clippy::expect_used, reason = "a test that cannot set up its case has failed")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot set up its case has failed")]
 
+mod accounts;
 mod admission;
+mod config;
+mod kit;
 mod records;
 mod world;

@@ -25,6 +25,10 @@ impl Ledger for Clocks {
     fn clock_holder(&self, _: &str, _: &str, clock: u64) -> Result<Option<(u64, RecordId)>, Infallible> {
         Ok(self.0.get(&clock).copied())
     }
+
+    fn record_id(&self, sequence: u64) -> Result<Option<RecordId>, Infallible> {
+        Ok(self.0.values().find(|(at, _)| *at == sequence).map(|(_, id)| *id))
+    }
 }
 
 fn draft(n: u32, clock: Option<u64>) -> Draft {
