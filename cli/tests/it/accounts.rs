@@ -294,3 +294,20 @@ fn a_token_that_ends_soon_is_told_by_doctor() {
     assert!(soon["fix"].as_str().is_some_and(|fix| fix.contains("spl token rotate")), "{soon}");
     assert_eq!(check(TOKEN, 2)["status"], "fail");
 }
+
+#[test]
+fn the_last_admin_may_leave_and_come_back() {
+    let upped = Upped::new();
+    let id = upped.0.spl(&["token", "info", "-o", "json"]).ok().json()["service_account_id"].clone();
+    let ran = upped.0.spl(&["service-account", "revoke", id.as_str().expect("an id")]).ok();
+    let command = ran.stderr.lines().find_map(|line| line.split("or: spl ").nth(1)).expect("a command");
+    upped.0.spl(&["task", "list"]).exits(4);
+    upped.0.spl(&["serve", "--stop"]).ok();
+    upped.0.spl(&["serve", "--daemon", "--insecure-localhost", "--port", "0"]).ok();
+    let words: Vec<&str> = command.split_whitespace().chain(["-o", "json"]).collect();
+    let made = upped.0.spl(&words).ok().json();
+    upped.0.spl(&["token", "save", made["api_key"].as_str().expect("a token")]).ok();
+    upped.0.spl(&["serve", "--stop"]).ok();
+    upped.0.spl(&["up"]).ok();
+    upped.0.spl(&["task", "list"]).ok();
+}

@@ -318,3 +318,20 @@ fn a_new_token_is_printed_once_on_stdout() {
     create("create", &["--scopes", "everything"]).exits(2);
     assert_eq!(create("create", &["-o", "json"]).ok().json()["api_key"], TOKEN);
 }
+
+#[test]
+fn whoever_has_no_token_is_told_how_to_get_one() {
+    let sandbox = Sandbox::new();
+    let bare = Fake::local(|_| error_answer(401, "AUTH_REQUIRED"));
+    let ran = sandbox.spl(&["--server", &bare.url(), "task", "list"]).exits(4);
+    assert!(ran.stderr.contains("hint: run `spl up`") && ran.stderr.contains("spl token save"), "{ran:?}");
+    // What the instance advises is better.
+    let told = Fake::local(|_| {
+        status_answer(
+            401,
+            &json!({ "object": "error", "code": "AUTH_REQUIRED", "message": "no", "hint": "ask Bob" }),
+        )
+    });
+    let ran = sandbox.spl(&["--server", &told.url(), "task", "list"]).exits(4);
+    assert!(ran.stderr.contains("ask Bob") && !ran.stderr.contains("spl up"), "{ran:?}");
+}

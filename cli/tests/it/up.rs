@@ -1,6 +1,9 @@
 //! `spl up`: from nothing to a running, secured instance, as often as one likes.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
 use serde_json::json;
 
@@ -248,7 +251,8 @@ fn a_foreground_process_drops_the_variable_too() {
     let value = "Ab3-xY9_qZ".repeat(4);
     let upped = Upped(Sandbox::new());
     let mut command: Command = upped.0.command(&["serve", "--port", "0"]);
-    let mut child = command.env("SPL_BOOTSTRAP_TOKEN", &value).spawn().expect("spl starts");
+    command.stdout(Stdio::null()).stderr(Stdio::null()).env("SPL_BOOTSTRAP_TOKEN", &value);
+    let mut child = command.spawn().expect("spl starts");
     let pid = child.id();
     crate::support::wait_until("the instance is ready", || {
         (upped.0.spl(&["status"]).code == 0).then_some(())
@@ -278,4 +282,22 @@ fn a_restore_ends_every_token_but_the_one_that_is_kept() {
     upped.0.spl(&words).ok();
     upped.0.spl(&["task", "list"]).ok();
     upped.0.spl(&["--token", &other, "task", "list"]).exits(4);
+}
+
+#[test]
+fn the_token_of_the_environment_is_saved() {
+    let value = "Ab3-xY9_qZ".repeat(4);
+    let upped = Upped(Sandbox::new());
+    let mut command = upped.0.command(&["up", "--port", "0", "-o", "json"]);
+    let told =
+        Ran::from(command.env("SPL_BOOTSTRAP_TOKEN", &value).output().expect("spl runs"), &["up"]).ok();
+    assert_eq!(told.json()["service_account_id"], "sa-bootstrap-env");
+    assert_eq!(upped.token(), format!("spl_prod_sa-bootstrap-env_{value}"));
+    upped.0.spl(&["task", "list"]).ok();
+    // One that is too weak makes no account, and is no obstacle to the usual one.
+    let upped = Upped(Sandbox::new());
+    let mut command = upped.0.command(&["up", "--port", "0", "-o", "json"]);
+    let told =
+        Ran::from(command.env("SPL_BOOTSTRAP_TOKEN", "weak").output().expect("spl runs"), &["up"]).ok();
+    assert!(told.json()["service_account_id"].as_str().is_some_and(|id| id.starts_with("sa_")), "{told:?}");
 }
