@@ -85,21 +85,6 @@ impl Sandbox {
         Ran::from(self.command(args).output().expect("spl runs"), args)
     }
 
-    /// Runs `spl` with an admin's token, on the instance that runs here without asking for tokens: makes the
-    /// first account where there is none.
-    #[track_caller]
-    pub(crate) fn admin(&self, args: &[&str]) -> Ran {
-        self.spl(&["up"]).ok();
-        self.spl(args)
-    }
-
-    /// Insists that the log of the instance that runs here is whole.
-    #[track_caller]
-    pub(crate) fn is_whole(&self) {
-        let report = self.admin(&["verify", "--json"]).ok().json();
-        assert_eq!(report["ok"], true, "{report:#}");
-    }
-
     /// Runs `spl` with something on its standard input.
     pub(crate) fn spl_with_input(&self, args: &[&str], input: &[u8]) -> Ran {
         let mut child = self

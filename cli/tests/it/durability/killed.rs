@@ -115,7 +115,8 @@ fn twenty_kills_under_load_lose_nothing() {
         check(&server, &all);
     }
     // The index file, as the instance itself has it.
-    server.sandbox.is_whole();
+    let report = server.sandbox.spl(&["verify", "--json"]).ok().json();
+    assert_eq!(report["ok"], true, "{report:#}");
     let mut client = server.client();
     for (id, sequence) in all.iter().step_by(97) {
         assert_eq!(client.get(&format!("/v1/records/{id}")).is(200).json()["sequence"], *sequence);
