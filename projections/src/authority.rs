@@ -14,10 +14,12 @@ use spl_kernel::{
 use crate::{
     World,
     accounts::Account,
-    context::ENGINE_ACTOR,
+    check::{auth_invalid, denied},
     scope::{Scope, Scopes},
-    tokens::{Entry, State, TokenId},
+    tokens::{State, TokenId},
 };
+
+pub use crate::check::LiveToken;
 
 /// The actor in `by` of what was done with local proof, or offline.
 pub const LOCAL_ACTOR: &str = "did:sync:system:local";
@@ -131,36 +133,7 @@ fn auth_required() -> Refusal {
     )
 }
 
-fn auth_invalid() -> Refusal {
-    Refusal::new(Code::AuthInvalid, "the token is malformed, unknown, expired or revoked")
-        .hint("`spl token info` tells what is wrong with it; an admin mints another with `spl token create --sa <sa_id>`")
-}
-
-fn denied(message: impl Into<String>) -> Refusal {
-    Refusal::new(Code::DidClaimDenied, message)
-}
-
 impl World {
-    /// A live token and its account: layer 1, first half.
-    #[inline]
-    #[must_use]
-    pub fn live_token(&self, id: &TokenId, now: UnixMillis) -> Option<(&Entry, &Arc<Account>)> {
-        let entry = self.tokens.get(id)?;
-        let account = self.accounts.by_number(entry.account)?;
-        (entry.is_live(now) && account.is_alive()).then_some((entry, account))
-    }
-
-    fn bearer(&self, id: &TokenId, now: UnixMillis) -> Option<Bearer> {
-        let (entry, account) = self.live_token(id, now)?;
-        Some(Bearer {
-            token_id: *id,
-            number: entry.number,
-            account: account.clone(),
-            scopes: entry.scopes(),
-            expires_at: entry.expires_at(),
-        })
-    }
-
     /// Whether a token was ended by a rotation: presenting it is the one sure sign of theft.
     #[must_use]
     pub fn was_rotated(&self, id: &TokenId) -> bool {
@@ -173,11 +146,11 @@ impl World {
     /// `AUTH_REQUIRED`, `AUTH_INVALID`, `SCOPE_FORBIDDEN` or `DID_CLAIM_DENIED`, in this order.
     pub fn admit(&self, ticket: &Ticket, now: UnixMillis) -> Result<Caller, Refusal> {
         let presented = match ticket.bearer {
-            Presented::Token(id) => self.bearer(&id, now),
+            Presented::Token(id) => self.live_token(&id, now),
             Presented::Nothing | Presented::Malformed => None,
         };
-        let caller = |bearer, freed| Caller {
-            bearer,
+        let caller = |live: Option<LiveToken<'_>>, freed| Caller {
+            bearer: live.map(|live| live.bearer()),
             local_proof: ticket.local_proof,
             claimed: ticket.claimed.clone(),
             freed,
@@ -202,58 +175,11 @@ impl World {
             }
             (Presented::Nothing, _) => Err(auth_required()),
             (_, None) => Err(auth_invalid()),
-            (_, Some(bearer)) => {
-                if let Some(scope) = ticket.gate.scope
-                    && !bearer.scopes.cover(scope)
-                {
-                    return Err(Refusal::scope(scope.as_str()).hint(format!(
-                        "`spl service-account describe {}` shows what the account has; an admin mints a wider token",
-                        bearer.account.id
-                    )));
-                }
-                self.claim(ticket, &bearer)?;
-                Ok(caller(Some(bearer), false))
+            (_, Some(live)) => {
+                self.may(&live, &ticket.gate, ticket.claimed.as_deref())?;
+                Ok(caller(Some(live), false))
             }
         }
-    }
-
-    /// Layer 2: the actor in the header.
-    fn claim(&self, ticket: &Ticket, bearer: &Bearer) -> Result<(), Refusal> {
-        let account = &bearer.account;
-        if account.actors.is_empty() {
-            return Err(denied("the account of this token lists no actor, so that nothing can be done with it").hint(
-                format!(
-                    "an admin adds one: spl service-account update {id} --actors did:sync:user:<name>; or revoke it (spl service-account revoke {id}) and make another with --actors",
-                    id = account.id
-                ),
-            ));
-        }
-        let Some(claimed) = &ticket.claimed else { return Ok(()) };
-        if account.lists(claimed) {
-            return Ok(());
-        }
-        if self.config.strict_actor_header.value {
-            return Err(denied(format!("{claimed} is not in the allow-list of this token's account"))
-                .hint("strict_actor_header is on: even an admin claims only actors of its own"));
-        }
-        let as_engine = claimed == ENGINE_ACTOR && ticket.gate.takes_config;
-        if as_engine && bearer.scopes.cover(Scope::ConfigWrite) {
-            return Ok(());
-        }
-        self.may_impersonate(bearer, claimed)
-    }
-
-    fn may_impersonate(&self, bearer: &Bearer, actor: &str) -> Result<(), Refusal> {
-        if !bearer.scopes.hold(Scope::Admin) {
-            let listed = bearer.account.actors.iter().take(3).map(|a| &**a).collect::<Vec<_>>().join(", ");
-            return Err(denied(format!("{actor} is not in the allow-list of this token's account"))
-                .hint(format!("this token acts as {listed}; an admin may list more")));
-        }
-        if self.config.strict_impersonation_enforcement.value {
-            return Err(denied(format!("{actor} is not in the allow-list of this token's account"))
-                .hint("strict_impersonation_enforcement is on: an admin acts as its own actors only"));
-        }
-        Ok(())
     }
 
     /// Layer 2 for the actor of a record: whether the caller may write as it, and whether that is recorded.
@@ -269,7 +195,7 @@ impl World {
             // Where no layer runs anybody writes as anybody; the token is recorded with the record.
             return Ok(Acting::AsItself);
         }
-        self.may_impersonate(bearer, actor).map(|()| Acting::AsAnother)
+        self.may_impersonate(&bearer.account, &bearer.scopes, actor).map(|()| Acting::AsAnother)
     }
 }
 

@@ -88,6 +88,12 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it may be left out while there is little room: nobody's access depends on it.
+    #[must_use]
+    pub fn can_wait(&self) -> bool {
+        matches!(self, Self::NoteSeen(_) | Self::NoteRotatedPresented(_) | Self::NoteRefusals { .. })
+    }
+
     /// Whether it is an operator's: those may not take away the last one who can administer.
     fn is_operators(&self) -> bool {
         !matches!(

@@ -46,12 +46,14 @@ pub(crate) fn has_room_for_data(log: Option<&Path>) -> bool {
 pub(crate) struct Room {
     reserve: Option<PathBuf>,
     held: bool,
+    /// The file system does not take it: not tried again.
+    impossible: bool,
 }
 
 impl Room {
     /// Sets room aside for a log; nothing in memory.
     pub(crate) fn beside(log: Option<&Path>) -> Self {
-        let mut room = Self { reserve: log.map(|log| log.with_extension("redb.reserve")), held: false };
+        let mut room = Self { reserve: log.map(|log| log.with_extension("redb.reserve")), held: false, impossible: false };
         room.set_aside(log);
         room
     }
@@ -59,7 +61,7 @@ impl Room {
     /// Whether data may be written; room that was given up is set aside again once there is enough.
     pub(crate) fn for_data(&mut self, log: Option<&Path>) -> bool {
         let room = has_room_for_data(log);
-        if room && !self.held {
+        if room && !self.held && !self.impossible {
             self.set_aside(log);
         }
         room
@@ -95,6 +97,7 @@ impl Room {
                 tracing::warn!(%error, "no room could be set aside for control commands");
                 // A part of it would be of no use.
                 let _ = fs::remove_file(reserve);
+                self.impossible = true;
             }
         }
     }

@@ -86,15 +86,16 @@ impl Revoked {
 impl Accounts {
     /// Takes in an account's state: a new one, or the whole of one that is known.
     pub(crate) fn put(&mut self, put: Put, record: RecordId) {
-        let known = self.by_id.get(put.service_account_id.as_str()).copied();
+        let known = self.get(&put.service_account_id);
         // 2^32 accounts would need half a terabyte before the count could not hold them.
-        let number = known.unwrap_or(u32::try_from(self.by_number.len()).unwrap_or(u32::MAX));
-        let id: Arc<str> = put.service_account_id.into();
-        let account = Account {
+        let number = known.map_or(u32::try_from(self.len()).unwrap_or(u32::MAX), |a| a.number);
+        let revoked_at = known.and_then(|a| a.revoked_at);
+        self.alive += usize::from(known.is_none());
+        self.set(Account {
             number,
-            revoked_at: known.and_then(|n| self.by_number(n)).and_then(|a| a.revoked_at),
+            revoked_at,
             actors: put.allowed_actors,
-            id: id.clone(),
+            id: put.service_account_id.into(),
             display_name: put.display_name,
             scopes: put.scopes,
             namespace: put.namespace,
@@ -104,27 +105,14 @@ impl Accounts {
             pair_id: put.pair_id,
             created_at: put.created_at,
             record,
-        };
-        match known.and_then(|n| self.by_number.get_mut(usize::try_from(n).ok()?)) {
-            Some(slot) => *slot = Arc::new(account),
-            None => {
-                self.by_number.push_back(Arc::new(account));
-                self.by_id.insert(id, number);
-                self.alive += 1;
-            }
-        }
+        });
     }
 
     /// Takes in an account's end. It stays ended.
     pub(crate) fn revoke(&mut self, revoked: &Revoked, record: RecordId) {
-        let number = self.by_id.get(revoked.service_account_id.as_str()).copied();
-        let slot = number.and_then(|n| self.by_number.get_mut(usize::try_from(n).ok()?));
-        if let Some(slot) = slot
-            && slot.is_alive()
-        {
-            let account = Arc::make_mut(slot);
-            account.revoked_at = Some(revoked.revoked_at);
-            account.record = record;
+        let living = self.get(&revoked.service_account_id).filter(|a| a.is_alive());
+        if let Some(account) = living.map(|a| Account::clone(a)) {
+            self.set(Account { revoked_at: Some(revoked.revoked_at), record, ..account });
             self.alive -= 1;
         }
     }

@@ -3,6 +3,7 @@
 mod create;
 mod decide;
 mod fold;
+mod hot;
 mod state;
 
 pub use create::{Bootstrap, ChosenToken, Create};
@@ -10,6 +11,7 @@ pub(crate) use create::{bootstrap, create};
 pub use decide::Update;
 pub(crate) use decide::{not_found, revoke, update};
 pub use fold::{Put, Revoked};
+pub(crate) use hot::{Row, Symbols};
 pub use state::{Account, AccountOrigin, Accounts};
 
 /// The thread of accounts.

@@ -4,6 +4,7 @@ use imbl::{OrdMap, Vector};
 use serde::Serialize;
 use spl_kernel::{id::RecordId, time::UnixMillis};
 
+use super::hot::{self, Row, Rows};
 use crate::{scope::Scopes, tokens::EnvTag};
 
 /// How an account came to be.
@@ -93,11 +94,14 @@ impl Account {
 }
 
 /// All accounts that ever were.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Accounts {
-    pub(super) by_number: Vector<Arc<Account>>,
+    by_number: Vector<Row>,
     #[serde(skip)]
-    pub(super) by_id: OrdMap<Arc<str>, u32>,
+    by_id: OrdMap<Arc<str>, u32>,
+    /// The same rows, by what a token's text says.
+    #[serde(skip)]
+    pub(crate) rows: Rows,
     /// How many are not revoked.
     pub(super) alive: usize,
 }
@@ -112,12 +116,38 @@ impl Accounts {
     /// The account at a place.
     #[must_use]
     pub fn by_number(&self, number: u32) -> Option<&Arc<Account>> {
+        self.row(number).map(Row::account)
+    }
+
+    /// What decides of the account at a place.
+    #[inline]
+    pub(crate) fn row(&self, number: u32) -> Option<&Row> {
         self.by_number.get(usize::try_from(number).ok()?)
+    }
+
+    /// What decides of the account that a token's text names, which need not be the token's.
+    #[inline]
+    pub(crate) fn named(&self, token: &str) -> Option<&Row> {
+        hot::named(&self.rows, token)
+    }
+
+    /// Puts an account at its place: in that of what was there, or at the end.
+    pub(super) fn set(&mut self, account: Account) {
+        let row = Row::new(account);
+        hot::put(&mut self.rows, &row);
+        let at = usize::try_from(row.number()).ok();
+        match at.and_then(|at| self.by_number.get_mut(at)) {
+            Some(slot) => *slot = row,
+            None => {
+                self.by_id.insert(row.account().id.clone(), row.number());
+                self.by_number.push_back(row);
+            }
+        }
     }
 
     /// All of them, in the order they were made.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Account>> {
-        self.by_number.iter()
+        self.by_number.iter().map(Row::account)
     }
 
     /// Whether none was ever made.

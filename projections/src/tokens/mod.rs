@@ -17,7 +17,7 @@ pub use format::{
     ENVIRONMENT_ACCOUNT, EnvTag, Parts, Plaintext, TOKEN_BYTES_MAX, is_account_id, is_environment_secret,
     parse,
 };
-pub use index::{Entry, Merge, Merged, State, TokenId, TokenIndex};
+pub use index::{Entry, Index, Key, Merge, Merged, State, TokenId, TokenIndex};
 pub use rotate::Renew;
 pub(crate) use rotate::{renew, rotate_key};
 pub use state::{Row, TokenOrigin, Tokens};

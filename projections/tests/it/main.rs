@@ -4,7 +4,10 @@
 
 mod accounts;
 mod admission;
+mod check;
 mod config;
 mod kit;
+mod policies;
 mod records;
+mod token_index;
 mod world;

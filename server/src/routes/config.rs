@@ -82,7 +82,7 @@ pub(super) async fn rules(State(app): State<App>, session: Session, uri: Uri) ->
                 "priority": source.priority,
                 "expression": source.expression,
                 "enabled": source.enabled,
-                "failures": rule.failures(),
+                "failures": { "failed": rule.failures().failed, "over_bound": rule.failures().over_bound },
                 "record_id": set_by.map(|by| by.record.to_string()),
                 "updated_at": set_by.map(|by| by.at.to_string()),
             });

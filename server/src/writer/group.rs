@@ -107,7 +107,7 @@ impl Groups {
         if self.condition.log_failed() {
             return Err(self.condition.refusal());
         }
-        if command.is_control() {
+        if command.may_use_last_room() {
             if !self.room.for_control(self.log.path()) {
                 tracing::error!("the file system is full: a control command was refused");
                 return Err(NotWritten::Full);

@@ -90,6 +90,14 @@ impl Command {
             Self::CancelThread { .. } => false,
         }
     }
+
+    /// Whether it may be written into the room that data leaves.
+    fn may_use_last_room(&self) -> bool {
+        match self {
+            Self::Control { command, .. } => !command.can_wait(),
+            Self::Append(_) | Self::CancelThread { .. } => self.is_control(),
+        }
+    }
 }
 
 /// What a command wrote and what to tell of it.
