@@ -87,7 +87,15 @@ struct Rule {
     priority: i64,
     expression: String,
     enabled: bool,
-    failures: u64,
+    failures: Failures,
+}
+
+/// How often a rule could not be evaluated: a deny rule denies then, an allow rule says nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Failures {
+    failed: u64,
+    over_bound: u64,
 }
 
 /// Prints all rules, in the order in which they are asked.
@@ -112,13 +120,14 @@ pub(super) fn list(ctx: &Context) -> Outcome {
     let mut table = Table::new(&["PRIORITY", "NAME", "ACTION", "STATUS", "FAILURES", "EXPRESSION"], &[0, 4]);
     for rule in &rules {
         let (status, tint) = if rule.enabled { ("enabled", Tint::Good) } else { ("disabled", Tint::Dim) };
-        let failed = if rule.failures > 0 { Some(Tint::Bad) } else { None };
+        let failures = rule.failures.failed + rule.failures.over_bound;
+        let failed = if failures > 0 { Some(Tint::Bad) } else { None };
         table.row(vec![
             Cell::plain(rule.priority.to_string()),
             Cell::plain(&rule.name),
             Cell::plain(&rule.action),
             Cell::tinted(status, tint),
-            Cell::tinted(text::count(rule.failures), failed),
+            Cell::tinted(text::count(failures), failed),
             Cell::plain(&rule.expression),
         ]);
     }
