@@ -6,11 +6,11 @@
 use spl_kernel::{
     json::{Bounds, Json, Object},
     limits,
-    record::{Origin, StoredRecord},
+    record::{Act, Origin, StoredRecord},
     time::UnixMillis,
 };
 
-use crate::{accounts, config, consent, identity, reserved::is_audit_thread, tokens};
+use crate::{accounts, audit, config, consent, identity, reserved::is_audit_thread, tokens};
 
 /// Something that changes state.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +91,74 @@ impl Event {
         };
         event.map(Some).map_err(located)
     }
+}
+
+/// What the documents say of a kind of record that the instance writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindDoc {
+    /// The kind.
+    pub kind: &'static str,
+    /// The one thread that its records stand on.
+    pub thread: &'static str,
+    /// The act of its records.
+    pub act: Act,
+    /// Members of its bodies, beside `kind` and `by`; of configuration, those that every topic has.
+    pub members: &'static [&'static str],
+}
+
+impl KindDoc {
+    /// Whether its records make state. The trail mirrors what does, and is not folded.
+    #[must_use]
+    pub fn is_folded(&self) -> bool {
+        !is_audit_thread(self.thread)
+    }
+}
+
+/// Every kind that this build writes or decodes, in the order of their threads in the documents.
+pub fn kinds() -> impl Iterator<Item = KindDoc> {
+    const IDENTITY: &[&str] =
+        &["did", "method", "public_key", "public_key_multibase", "key_fp", "created_at"];
+    const TOKEN_EVENT: &[&str] = &[
+        "event_kind",
+        "service_account_id",
+        "token_id",
+        "origin",
+        "cause",
+        "scopes",
+        "changed",
+        "reason",
+        "counts",
+        "at",
+        "source_record",
+    ];
+    const CONSENT_EVENT: &[&str] =
+        &["transition", "grant_id", "grantee", "resource", "access", "at", "source_record"];
+    const IMPERSONATION: &[&str] = &[
+        "service_account_id",
+        "token_id",
+        "actor",
+        "acted_as",
+        "more",
+        "record_count",
+        "first_record",
+        "at",
+    ];
+    let doc = |thread, kind, act, members| KindDoc { kind, thread, act, members };
+    [
+        doc(identity::THREAD, identity::CREATED_KIND, Act::Put, IDENTITY),
+        doc(accounts::THREAD, accounts::KIND, Act::Put, &accounts::Put::MEMBERS),
+        doc(accounts::THREAD, accounts::REVOCATION_KIND, Act::Do, &accounts::Revoked::MEMBERS),
+        doc(tokens::THREAD, tokens::KIND, Act::Put, &tokens::Put::MEMBERS),
+        doc(tokens::THREAD, tokens::REVOCATION_KIND, Act::Do, &tokens::Revoked::MEMBERS),
+        doc(tokens::THREAD, tokens::ACTIVITY_KIND, Act::Know, &tokens::Seen::MEMBERS),
+        doc(consent::THREAD, consent::KIND, Act::Learn, &consent::Granted::MEMBERS),
+        doc(consent::THREAD, consent::REVOCATION_KIND, Act::Do, &consent::Revoked::MEMBERS),
+        doc(config::THREAD, config::KIND, Act::Learn, &["topic", "_v"]),
+        doc(audit::TOKENS_THREAD, audit::TOKENS_KIND, Act::Learn, TOKEN_EVENT),
+        doc(audit::CONSENT_THREAD, audit::CONSENT_KIND, Act::Learn, CONSENT_EVENT),
+        doc(audit::IMPERSONATION_THREAD, audit::IMPERSONATION_KIND, Act::Learn, IMPERSONATION),
+    ]
+    .into_iter()
 }
 
 fn parse_body(text: &str) -> Result<Object, FormatError> {

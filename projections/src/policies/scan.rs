@@ -130,6 +130,7 @@ impl Scanner<'_> {
                 self.current.separate();
                 self.at += 1;
             }
+            b'`' => return Err(malformed(&format!("byte {} is a `", self.at + 1))),
             b':' | b'&' | b'|' => {
                 self.current.separate();
                 self.at += 1;
@@ -188,9 +189,10 @@ impl Scanner<'_> {
         let start = self.at;
         self.skip_while(|b| b.is_ascii_alphanumeric() || b == b'_');
         let word = self.text.get(start..self.at).unwrap_or_default();
-        let prefix = word.len() <= 2 && word.iter().all(|b| matches!(b, b'r' | b'R' | b'b' | b'B'));
-        if prefix && matches!(self.peek(0), b'"' | b'\'') {
-            return self.string(word.iter().any(|b| matches!(b, b'r' | b'R')));
+        if matches!(word, [b'r' | b'R' | b'b' | b'B'] | [b'b' | b'B', b'r' | b'R'])
+            && matches!(self.peek(0), b'"' | b'\'')
+        {
+            return self.string(matches!(word, [.., b'r' | b'R']));
         }
         if word == b"in" {
             return self.link();
@@ -205,11 +207,38 @@ impl Scanner<'_> {
     }
 
     fn number(&mut self) {
-        self.skip_while(|b| b.is_ascii_alphanumeric());
-        if self.peek(0) == b'.' && self.peek(1).is_ascii_digit() {
-            self.at += 1;
-            self.skip_while(|b| b.is_ascii_alphanumeric());
+        if self.peek(0) == b'0' && self.peek(1) == b'x' && self.peek(2).is_ascii_hexdigit() {
+            self.at += 2;
+            self.skip_while(|b| b.is_ascii_hexdigit());
+        } else {
+            self.skip_while(|b| b.is_ascii_digit());
+            if self.peek(0) == b'.' && self.peek(1).is_ascii_digit() {
+                self.at += 1;
+                self.skip_while(|b| b.is_ascii_digit());
+            }
+            let sign = usize::from(matches!(self.peek(1), b'+' | b'-'));
+            if matches!(self.peek(0), b'e' | b'E') && self.peek(1 + sign).is_ascii_digit() {
+                self.at += 1 + sign;
+                self.skip_while(|b| b.is_ascii_digit());
+            }
         }
+        if matches!(self.peek(0), b'u' | b'U') {
+            self.at += 1;
+        }
+    }
+
+    /// The length of the escape sequence here, if it is one.
+    fn escape(&self) -> Option<usize> {
+        let (digits, base) = match self.peek(1) {
+            b'a' | b'b' | b'f' | b'n' | b'r' | b't' | b'v' | b'"' | b'\'' | b'\\' | b'?' | b'`' => (0, 16),
+            b'x' | b'X' => (2, 16),
+            b'u' => (4, 16),
+            b'U' => (8, 16),
+            b'0'..=b'3' => (2, 8),
+            _ => return None,
+        };
+        let all = (0..digits).all(|n| char::from(self.peek(2 + n)).is_digit(base));
+        all.then_some(2 + digits)
     }
 
     fn string(&mut self, raw: bool) -> Result<(), Refusal> {
@@ -218,7 +247,11 @@ impl Scanner<'_> {
         self.at += if long { 3 } else { 1 };
         while self.at < self.text.len() {
             match self.peek(0) {
-                b'\\' if !raw => self.at += 2,
+                b'\\' if !raw => {
+                    let at = self.at + 1;
+                    let unknown = || malformed(&format!("byte {at} starts no escape sequence"));
+                    self.at += self.escape().ok_or_else(unknown)?;
+                }
                 b'\r' | b'\n' if !long => break,
                 b if b == quote && !long => {
                     self.at += 1;

@@ -20,7 +20,7 @@ use super::{answer, records::path_text};
 use crate::{
     app::App,
     body::{BODY_BYTES_MAX, read_json_within},
-    page::{Page, Params, json as json_answer},
+    page::{Page, Params, QueryHash, json as json_answer},
     problem::{Problem, excerpt},
     session::Session,
 };
@@ -70,9 +70,19 @@ pub(super) async fn show(State(app): State<App>, session: Session, uri: Uri) -> 
 /// `GET /v1/config/permission-rules`
 pub(super) async fn rules(State(app): State<App>, session: Session, uri: Uri) -> Response {
     let list = || {
-        Params::new(&uri).finish()?;
-        let mut page = Page::new(&app.answer_budget, usize::MAX)?;
-        for rule in session.world.config.rules.iter() {
+        let mut params = Params::new(&uri);
+        let (limit, cursor) = (params.limit()?, params.one("cursor")?);
+        params.finish()?;
+        // A cursor is of one rule set: another has its rules in other places.
+        let version = session.world.config.policy_version.to_string();
+        let hash = QueryHash::of(&["permission-rules", &version]);
+        let from = cursor.map(|c| hash.position(&c)).transpose()?.unwrap_or(0);
+        let skip = usize::try_from(from).unwrap_or(usize::MAX);
+        let mut page = Page::new(&app.answer_budget, limit)?;
+        for (at, rule) in (0..).zip(session.world.config.rules.iter()).skip(skip) {
+            if !page.has_room() {
+                return Ok(page.finish(Some(hash.cursor(at)), ""));
+            }
             let source = rule.source();
             let set_by = session.world.config.rules_set_by.get(&source.name);
             let row = json!({

@@ -13,6 +13,8 @@ fn refusals_say_why() {
         (" // only a remark", "does not parse"),
         ("1 +", "line 1, column 4"),
         ("record.thread == 'x", "string that starts at byte 18"),
+        (r"'\d' == ''", "byte 2 starts no escape sequence"),
+        (r"'\u00g0' == ''", "no escape sequence"),
         ("(true", "not closed"),
         ("true)", "`)` at byte 5 closes nothing"),
         ("[1)", "closes nothing"),

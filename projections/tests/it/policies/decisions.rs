@@ -52,6 +52,8 @@ fn what_expressions_see() {
         "['a'].exists(namespace, namespace == 'a') && ['a'].exists(record, record == 'a')",
         "['a'].exists(actor, actor == 'a' && current_actor() == 'did:sync:user:a')",
         "record.body.s + '!' == 'héllo!' && [1] + [2] == [1, 2] && string(record.body.i) == '7'",
+        r"'\x41\u0042\U00000043\104\n' == 'ABCD\n' && r'\d' == '\\d' && b'\xff' == b'\377' && br'\x' == b'\\x'",
+        r#"1e3 == 1000.0 && .5 == 0.5 && 0x1Fu == 31u && 1.5E-1 == 0.15 && '''it's "so"''' == 'it\'s "so"'"#,
         "1 == 1.0 && 1u == 1 && [1, 2u] == [1.0, 2] && {1: 'a'} == {1u: 'a'} && {'a': [1]} == {'a': [1.0]}",
         "1 != '1' && [1] != [[1]] && {'a': 1} != {'b': 1} && {'a': 1} != {'a': 2} && [1, 2] != [1]",
         "null != 0 && '1' != b'1' && [] != {} && timestamp(0) != duration('0') && int != string && int == int",

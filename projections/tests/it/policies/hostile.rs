@@ -11,6 +11,7 @@ use super::{bounded, evaluate, joined};
 fn hostile_texts() -> Vec<String> {
     let mut texts = nested_texts();
     texts.extend(chained_texts());
+    texts.extend(disguised_texts());
     texts.extend(large_texts());
     texts
 }
@@ -67,12 +68,34 @@ fn chained_texts() -> Vec<String> {
         ("1", " 1"),
         ("'a'", "'a'"),
         ("true", "// (\n"),
-        // Read by the parser, and not by the scan, as code.
-        ("'\\q'", ".a"),
-        ("'\\q'", "[0"),
-        ("'\\q", "(("),
     ] {
         texts.push(format!("{first}{}", link.repeat((EXPRESSION_BYTES_MAX - first.len()) / link.len())));
+    }
+    texts
+}
+
+/// Code that a careless look takes for a string or a remark, and the parser does not.
+fn disguised_texts() -> Vec<String> {
+    let mut texts = Vec::new();
+    for (open, close) in [
+        ("'\\q", "'"),
+        ("'\\x0g", "'"),
+        ("'\\400", "'"),
+        ("`a//`", ""),
+        ("rb'\\'a'", "'"),
+        ("1r'\\'", "'"),
+        ("1.5e1r'\\'", "'"),
+        ("0x1r'\\'", "'"),
+        ("'''\\'''", "'''"),
+        ("r'''\\'''", "'''"),
+        ("r'a\n", "'"),
+        ("//\r", ""),
+        ("/ /", "//"),
+    ] {
+        for unit in [".a", "[0]", "+1", "(", "[", "{1:"] {
+            let times = (EXPRESSION_BYTES_MAX - open.len() - close.len() - 1) / unit.len();
+            texts.push(format!("{open}a{}{close}", unit.repeat(times)));
+        }
     }
     texts
 }
@@ -113,7 +136,7 @@ fn hostile_texts_are_refused_or_compiled_on_a_small_stack() {
     for text in hostile_texts() {
         assert!(text.len() <= EXPRESSION_BYTES_MAX, "{text}");
         let what = text.chars().take(40).collect();
-        bounded(1024, what, move || {
+        bounded(512, what, move || {
             if let Err(refusal) = compile(&text) {
                 assert_eq!(refusal.code, Code::InvalidBody);
                 assert!(refusal.message.chars().count() < 400, "{}", refusal.message);
