@@ -228,13 +228,14 @@ fn a_token_of_the_environment_makes_the_first_account_and_leaves_the_environment
     let value = "Ab3-xY9_qZ".repeat(4);
     let upped = Upped(Sandbox::new());
     let mut command = upped.0.command(&["serve", "--daemon", "--port", "0"]);
-    let output = command.env("SPL_BOOTSTRAP_TOKEN", &value).output();
+    let output = command.env("SPL_BOOTSTRAP_TOKEN", &value).env("SPL_TOKEN", TOKEN).output();
     Ran::from(output.expect("spl runs"), &["serve"]).ok();
     let pid = upped.0.spl(&["serve", "--status", "--json"]).ok().json()["pid"].as_u64().expect("a pid");
     for file in ["environ", "cmdline"] {
         let bytes = fs::read(format!("/proc/{pid}/{file}")).expect("a process");
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains(&value) && !text.contains("SPL_BOOTSTRAP_TOKEN"), "{file}: {text}");
+        assert!(!text.contains(TOKEN), "{file}: {text}");
     }
     let bearer = format!("spl_prod_sa-bootstrap-env_{value}");
     let info = upped.0.spl(&["token", "info", &bearer, "-o", "json"]).ok().json();
