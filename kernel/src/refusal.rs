@@ -41,12 +41,16 @@ pub enum Code {
     ServiceAccountNotFound,
     /// 404: there is no such token.
     TokenNotFound,
+    /// 404: there is no such consent grant.
+    GrantNotFound,
     /// 409: an account exists, so there is no first one to make.
     BootstrapClosed,
     /// 409: the account is revoked, for good.
     ServiceAccountRevoked,
     /// 409: the rules would leave somebody unable to change them.
     PermissionLockout,
+    /// 409: nobody would be left who may hand out consent grants.
+    LastGrant,
     /// 409: nobody would be left who can administer the instance.
     LastAdmin,
     /// 413: more bytes than one command may write.
@@ -55,7 +59,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, for tests that prove each is reachable.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidBody,
         Self::InvalidQuery,
         Self::InvalidName,
@@ -74,9 +78,11 @@ impl Code {
         Self::NotFound,
         Self::ServiceAccountNotFound,
         Self::TokenNotFound,
+        Self::GrantNotFound,
         Self::BootstrapClosed,
         Self::ServiceAccountRevoked,
         Self::PermissionLockout,
+        Self::LastGrant,
         Self::LastAdmin,
         Self::BodyTooLarge,
     ];
@@ -103,9 +109,11 @@ impl Code {
             Self::NotFound => "NOT_FOUND",
             Self::ServiceAccountNotFound => "SERVICE_ACCOUNT_NOT_FOUND",
             Self::TokenNotFound => "TOKEN_NOT_FOUND",
+            Self::GrantNotFound => "GRANT_NOT_FOUND",
             Self::BootstrapClosed => "BOOTSTRAP_CLOSED",
             Self::ServiceAccountRevoked => "SERVICE_ACCOUNT_REVOKED",
             Self::PermissionLockout => "PERMISSION_LOCKOUT",
+            Self::LastGrant => "LAST_GRANT",
             Self::LastAdmin => "LAST_ADMIN",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
         }

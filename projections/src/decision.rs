@@ -56,6 +56,16 @@ pub enum Outcome {
         /// Those that it replaced.
         revoked: Vec<TokenId>,
     },
+    /// A consent grant was given.
+    Grant {
+        /// Its id.
+        grant_id: String,
+    },
+    /// A consent grant was taken back, or had been.
+    GrantRevoked {
+        /// Whether it had been.
+        already: bool,
+    },
     /// Tokens were revoked.
     TokensRevoked {
         /// Whether there was nothing left to revoke.

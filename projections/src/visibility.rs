@@ -176,6 +176,12 @@ impl Viewer {
         matches!(self.data, Reach::Nothing) && !all && !config
     }
 
+    /// Whether looking at a record may take a while: permission rules are asked about each.
+    #[must_use]
+    pub fn is_costly(&self) -> bool {
+        self.policy.is_some()
+    }
+
     /// Whether a caller's reach is narrowed, so that counts over the instance are not for it.
     #[must_use]
     pub fn is_narrowed(&self) -> bool {

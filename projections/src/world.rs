@@ -9,7 +9,7 @@ use crate::{
     accounts::{self, Accounts},
     audit,
     config::{self, Config},
-    consent::Consent,
+    consent::{self, Consent},
     context::Context,
     decision::{Decision, Outcome},
     digest::Part,
@@ -67,6 +67,10 @@ pub enum Command {
     RenewToken(tokens::Renew),
     /// Set a configuration value.
     SetConfig(config::Set),
+    /// Give a consent grant.
+    GiveGrant(consent::Give),
+    /// Take a consent grant back.
+    TakeBackGrant(consent::TakeBack),
     /// Note when tokens were used.
     NoteSeen(tokens::NoteSeen),
     /// Note that a token which a rotation had ended was presented.
@@ -153,6 +157,8 @@ impl World {
             Command::RevokeToken(revoke) => tokens::revoke(self, revoke, context),
             Command::RenewToken(renew) => tokens::renew(self, renew, context),
             Command::SetConfig(set) => config::set(self, set, context),
+            Command::GiveGrant(give) => consent::give(self, give, context),
+            Command::TakeBackGrant(take) => consent::take_back(self, take, context),
             Command::NoteSeen(seen) => Ok(tokens::note_seen(self, seen, context)),
             Command::NoteRotatedPresented(id) => {
                 Ok(self.note_event(*id, "rotated_token_presented", &[], context))

@@ -53,7 +53,11 @@ pub(crate) struct Room {
 impl Room {
     /// Sets room aside for a log; nothing in memory.
     pub(crate) fn beside(log: Option<&Path>) -> Self {
-        let mut room = Self { reserve: log.map(|log| log.with_extension("redb.reserve")), held: false, impossible: false };
+        let mut room = Self {
+            reserve: log.map(|log| log.with_extension("redb.reserve")),
+            held: false,
+            impossible: false,
+        };
         room.set_aside(log);
         room
     }

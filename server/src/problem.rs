@@ -16,10 +16,10 @@ use spl_projections::consent::Resource;
 pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
-    message: String,
-    hint: Option<String>,
-    required_scope: Option<String>,
-    instructions: Vec<String>,
+    message: Box<str>,
+    hint: Option<Box<str>>,
+    required_scope: Option<Box<str>>,
+    instructions: &'static [&'static str],
     retry_after_seconds: Option<u64>,
 }
 
@@ -37,8 +37,8 @@ struct Envelope<'a> {
     hint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     required_scope: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    instructions: &'a [String],
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    instructions: &'a [&'a str],
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
 }
@@ -46,21 +46,21 @@ struct Envelope<'a> {
 impl Problem {
     /// A problem by status and code.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        let message = message.into();
+        let message = message.into().into_boxed_str();
         Self {
             status,
             code,
             message,
             hint: None,
             required_scope: None,
-            instructions: Vec::new(),
+            instructions: &[],
             retry_after_seconds: None,
         }
     }
 
     /// Adds what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 
@@ -166,9 +166,9 @@ impl Problem {
             "BOOTSTRAP_REQUIRED",
             "this instance has no service account yet, so nobody can be let in",
         );
-        problem.instructions = vec![
-            "spl service-account create --bootstrap --name admin".into(),
-            "spl token save <the api_key that it prints>".into(),
+        problem.instructions = &[
+            "spl service-account create --bootstrap --name admin",
+            "spl token save <the api_key that it prints>",
         ];
         problem.hint("`spl up`, on the machine that runs the instance, does all of it")
     }
@@ -221,14 +221,22 @@ impl From<Refusal> for Problem {
             | C::NamespaceRejected
             | C::RotateNotSelf
             | C::BootstrapLocalOnly => StatusCode::FORBIDDEN,
-            C::NotFound | C::ServiceAccountNotFound | C::TokenNotFound => StatusCode::NOT_FOUND,
-            C::BootstrapClosed | C::ServiceAccountRevoked | C::PermissionLockout | C::LastAdmin => {
-                StatusCode::CONFLICT
+            C::NotFound | C::ServiceAccountNotFound | C::TokenNotFound | C::GrantNotFound => {
+                StatusCode::NOT_FOUND
             }
+            C::BootstrapClosed
+            | C::ServiceAccountRevoked
+            | C::PermissionLockout
+            | C::LastGrant
+            | C::LastAdmin => StatusCode::CONFLICT,
             C::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         };
         let problem = Self::new(status, refusal.code.as_str(), refusal.message);
-        Self { hint: refusal.hint, required_scope: refusal.required_scope, ..problem }
+        Self {
+            hint: refusal.hint.map(String::into_boxed_str),
+            required_scope: refusal.required_scope.map(String::into_boxed_str),
+            ..problem
+        }
     }
 }
 
@@ -247,7 +255,7 @@ impl IntoResponse for Problem {
             message: &self.message,
             hint: self.hint.as_deref(),
             required_scope: self.required_scope.as_deref(),
-            instructions: &self.instructions,
+            instructions: self.instructions,
             retry_after_seconds: self.retry_after_seconds,
         };
         // Strings and numbers always serialise.

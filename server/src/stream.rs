@@ -437,7 +437,10 @@ impl Producer {
         if self.sender.is_closed() {
             return Err(Ended::Silently);
         }
-        let step = match self.app.published.recent_after(self.cursor, STEP_RECORDS) {
+        // Rules that are asked about each record do not run where other streams wait for their turn.
+        let inline = !now.viewer.is_costly();
+        let recent = self.app.published.recent_after(self.cursor, STEP_RECORDS).filter(|_| inline);
+        let step = match recent {
             Some(frames) => self.step_through_recent(now, &frames, end),
             None => {
                 let (app, passes, cursor) = (self.app.clone(), self.passes(now), self.cursor);

@@ -1,16 +1,19 @@
 use std::sync::Arc;
 
 use spl_kernel::{
+    draft::check_actor,
+    json::Json,
     record::Act,
     refusal::{Code, Refusal},
+    time::UnixMillis,
 };
 
-use super::{Access, KIND, Resource, THREAD};
+use super::{Access, KIND, PURPOSE_CHARS_MAX, REVOCATION_KIND, Resource, THREAD};
 use crate::{
     World,
     audit::{CONSENT_KIND, CONSENT_THREAD},
     context::Context,
-    decision::Change,
+    decision::{Change, Decision, Member, Outcome, Parent},
 };
 
 /// Whether the caller may give somebody a credential or a say over these actors, or take it away: where one of
@@ -47,10 +50,121 @@ pub(crate) fn operator_grants(world: &World, context: &Context<'_>, actors: &[Ar
             }
             let label = format!("grant {number} {}", resource.as_str());
             let grant_id = format!("cg_{}", *context.entropy.base32::<10>(&label));
-            grants.push(granted(context, &grant_id, actor, resource, Access::Write));
+            grants.push(granted(context, &grant_id, actor, resource, Access::Write, []));
         }
     }
     grants
+}
+
+/// A grant to give.
+#[derive(Debug, Clone)]
+pub struct Give {
+    /// To whom.
+    pub grantee: String,
+    /// About what.
+    pub resource: Resource,
+    /// What.
+    pub access: Access,
+    /// What for.
+    pub purpose: Option<String>,
+    /// Until when.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// A grant to take back.
+#[derive(Debug, Clone)]
+pub struct TakeBack {
+    /// Which.
+    pub grant_id: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Whether the caller may change grants: as a holder of the write grant on them, or as the home's owner.
+fn may_change(world: &World, context: &Context<'_>) -> Result<(), Refusal> {
+    let may = |actor| world.consent.allows(actor, Resource::Consent, Access::Write, context.now);
+    if context.caller.local_proof || context.caller.own_actor().is_some_and(may) {
+        return Ok(());
+    }
+    let caller = context.caller.actor().unwrap_or("<your DID>");
+    Err(Refusal::new(Code::ConsentDenied, "changing grants needs the th_consent write grant").hint(format!(
+        "such a holder runs: spl consent grant --grantee {caller} --resource th_consent --access write"
+    )))
+}
+
+/// Gives a grant.
+pub(crate) fn give(world: &World, give: &Give, context: &Context<'_>) -> Result<Decision, Refusal> {
+    may_change(world, context)?;
+    let refused = |message: String| Err(Refusal::new(Code::InvalidBody, message));
+    let grantee = check_actor(give.grantee.clone()).map_err(|_| {
+        Refusal::new(Code::InvalidBody, "`grantee` must be a DID such as did:sync:user:alice")
+    })?;
+    if give.expires_at.is_some_and(|at| at <= context.now) {
+        return refused("`expires_at` is past".into());
+    }
+    let fits =
+        |p: &String| (1..=PURPOSE_CHARS_MAX).contains(&p.chars().count()) && !p.chars().any(char::is_control);
+    if give.purpose.as_ref().is_some_and(|p| !fits(p)) {
+        return refused(format!(
+            "`purpose` is 1 to {PURPOSE_CHARS_MAX} characters, none of them control characters"
+        ));
+    }
+    let grant_id = format!("cg_{}", *context.entropy.base32::<10>("grant"));
+    let Give { resource, access, .. } = *give;
+    let more = [
+        ("purpose", give.purpose.as_deref().map(Json::from)),
+        ("expires_at", give.expires_at.map(|at| at.to_string().into())),
+    ];
+    let change = granted(context, &grant_id, &grantee, resource, access, more);
+    Ok(Decision { changes: vec![change], outcome: Outcome::Grant { grant_id } })
+}
+
+/// Takes a grant back. The last one that lets somebody hand out grants stays.
+pub(crate) fn take_back(world: &World, take: &TakeBack, context: &Context<'_>) -> Result<Decision, Refusal> {
+    may_change(world, context)?;
+    let grant = world.consent.get(&take.grant_id).ok_or_else(|| {
+        Refusal::new(Code::GrantNotFound, "there is no such grant")
+            .hint("`spl consent list` shows all of them")
+    })?;
+    if grant.revoked_at.is_some() {
+        return Ok(Decision { changes: Vec::new(), outcome: Outcome::GrantRevoked { already: true } });
+    }
+    let guards =
+        grant.resource == Resource::Consent && grant.access == Access::Write && grant.is_live(context.now);
+    let others = world.consent.iter().any(|(id, other)| {
+        id != take.grant_id
+            && other.is_live(context.now)
+            && (other.resource, other.access) == (Resource::Consent, Access::Write)
+    });
+    if guards && !others {
+        return Err(Refusal::new(Code::LastGrant, "nobody would be left who may hand out grants")
+            .hint("first give somebody else the th_consent write grant"));
+    }
+    let change = Change::new(
+        THREAD,
+        REVOCATION_KIND,
+        Act::Do,
+        context,
+        [
+            ("grant_id", Some(take.grant_id.as_str().into())),
+            ("reason", take.reason.as_deref().map(Json::from)),
+            ("revoked_at", Some(context.now.to_string().into())),
+        ],
+    )
+    .parent(Parent::Id(grant.record))
+    .mirrored(
+        CONSENT_THREAD,
+        CONSENT_KIND,
+        context,
+        [
+            ("transition", Some("revoked".into())),
+            ("grant_id", Some(take.grant_id.as_str().into())),
+            ("grantee", Some(grant.grantee.as_str().into())),
+            ("resource", Some(grant.resource.as_str().into())),
+            ("access", Some(grant.access.as_str().into())),
+        ],
+    );
+    Ok(Decision { changes: vec![change], outcome: Outcome::GrantRevoked { already: false } })
 }
 
 fn granted(
@@ -59,6 +173,7 @@ fn granted(
     grantee: &str,
     resource: Resource,
     access: Access,
+    more: impl IntoIterator<Item = Member>,
 ) -> Change {
     let common = || {
         [
@@ -69,7 +184,7 @@ fn granted(
         ]
     };
     let own = [("grant_type", Some("operator".into())), ("granted_at", Some(context.now.to_string().into()))];
-    Change::new(THREAD, KIND, Act::Learn, context, common().into_iter().chain(own)).mirrored(
+    Change::new(THREAD, KIND, Act::Learn, context, common().into_iter().chain(own).chain(more)).mirrored(
         CONSENT_THREAD,
         CONSENT_KIND,
         context,

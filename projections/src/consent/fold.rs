@@ -10,6 +10,7 @@ pub struct Granted {
     grantee: String,
     resource: Resource,
     access: Access,
+    purpose: Option<String>,
     expires_at: Option<UnixMillis>,
     granted_at: UnixMillis,
 }
@@ -25,12 +26,12 @@ impl Granted {
         if members.str("grant_type")? != "operator" {
             return Err(unknown("grant_type"));
         }
-        members.optional_str("purpose")?;
         Ok(Self {
             grant_id: members.text("grant_id")?,
             grantee: members.text("grantee")?,
             resource: Resource::parse(members.str("resource")?).ok_or_else(|| unknown("resource"))?,
             access: Access::parse(members.str("access")?).ok_or_else(|| unknown("access"))?,
+            purpose: members.optional_str("purpose")?.map(str::to_owned),
             expires_at: members.optional_time("expires_at")?,
             granted_at: members.time("granted_at")?,
         })
@@ -62,6 +63,7 @@ impl Consent {
             grantee: granted.grantee,
             resource: granted.resource,
             access: granted.access,
+            purpose: granted.purpose,
             expires_at: granted.expires_at,
             granted_at: granted.granted_at,
             revoked_at: None,

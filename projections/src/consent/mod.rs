@@ -4,10 +4,13 @@ mod decide;
 mod fold;
 mod state;
 
-pub(crate) use decide::{may_hand_out, operator_grants};
+pub use decide::{Give, TakeBack};
+pub(crate) use decide::{give, may_hand_out, operator_grants, take_back};
 pub use fold::{Granted, Revoked};
 pub use state::{Access, Consent, Grant, Resource};
 
+/// Longest purpose of a grant, in characters.
+pub const PURPOSE_CHARS_MAX: usize = 280;
 /// The thread of grants.
 pub const THREAD: &str = "th_consent";
 /// A grant.

@@ -69,6 +69,8 @@ pub struct Grant {
     pub resource: Resource,
     /// What.
     pub access: Access,
+    /// What for.
+    pub purpose: Option<String>,
     /// Until when.
     pub expires_at: Option<UnixMillis>,
     /// When it was given.
@@ -95,6 +97,17 @@ pub struct Consent {
 }
 
 impl Consent {
+    /// A grant by its id.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Grant> {
+        self.grants.get(id)
+    }
+
+    /// All grants with their ids, in the order of these.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Grant)> {
+        self.grants.iter().map(|(id, grant)| (id.as_str(), grant))
+    }
+
     /// Live grants of an actor.
     fn live_of<'a>(&'a self, actor: &'a str, now: UnixMillis) -> impl Iterator<Item = &'a Grant> {
         self.grants.values().filter(move |g| g.grantee == actor && g.is_live(now))

@@ -55,7 +55,8 @@ fn an_instance_whose_accounts_are_all_revoked_begins_again_only_in_recovery() {
     let (mut kit, issued) = Kit::bootstrapped();
     let revoke = Command::RevokeAccount { service_account_id: issued.service_account_id, reason: None };
     kit.run(revoke, &Caller::local()).expect("the owner may");
-    let again = |insecure| Command::Bootstrap(spl_projections::accounts::Bootstrap { insecure, ..first(&[ALICE]) });
+    let again =
+        |insecure| Command::Bootstrap(spl_projections::accounts::Bootstrap { insecure, ..first(&[ALICE]) });
     assert_eq!(code(kit.run(again(false), &Caller::local())), Some(Code::BootstrapClosed));
     let before = kit.records.len();
     kit.run(again(true), &Caller::local()).expect("recovery");
@@ -104,12 +105,14 @@ fn who_speaks_for_a_grantee_is_not_for_every_admin() {
     let (mut kit, alice) = Kit::bootstrapped();
     let other = kit.account(&alice, "other admin", &["admin"], &[BOB]);
     let bob = kit.admin(&other);
-    let listing = || Command::CreateAccount(Create {
-        name: "mine".into(),
-        actors: vec![ALICE.into()],
-        with_token: true,
-        ..Create::default()
-    });
+    let listing = || {
+        Command::CreateAccount(Create {
+            name: "mine".into(),
+            actors: vec![ALICE.into()],
+            with_token: true,
+            ..Create::default()
+        })
+    };
     let id = alice.service_account_id.clone();
     let denied = Some(Code::ConsentDenied);
     assert_eq!(code(kit.run(listing(), &bob)), denied);
@@ -139,7 +142,11 @@ fn tokens_keep_the_scopes_of_their_minting() {
     let caller = kit.admin(&admin);
     let token = kit.account(&admin, "a", &["records:read", "records:write"], &[BOB]);
     let id = token.service_account_id.clone();
-    let update = Update { service_account_id: id.clone(), scopes: Some(scopes(&["records:read"])), ..Update::default() };
+    let update = Update {
+        service_account_id: id.clone(),
+        scopes: Some(scopes(&["records:read"])),
+        ..Update::default()
+    };
     match kit.run(Command::UpdateAccount(update), &caller).expect("an update") {
         Outcome::Updated { tokens_still_wider } => assert_eq!(tokens_still_wider, [token.token_id]),
         other => panic!("{other:?}"),
@@ -161,7 +168,8 @@ fn a_rotation_mints_first_and_ends_the_others() {
     let id = one.service_account_id.clone();
     let two = minted(&mut kit, Mint { expires_in_seconds: Some(60), ..mint(&id) }, &caller);
     let before = kit.records.len();
-    let outcome = kit.run(Command::RotateKey { service_account_id: id.clone() }, &caller).expect("a rotation");
+    let outcome =
+        kit.run(Command::RotateKey { service_account_id: id.clone() }, &caller).expect("a rotation");
     let Outcome::Token { issued, revoked } = outcome else { panic!("{outcome:?}") };
     assert_eq!(revoked, [one.token_id, two.token_id]);
     assert_eq!(issued.expires_at, Some(UnixMillis(kit.now.0 + 60_000)), "the newest one's lifetime");
@@ -244,11 +252,8 @@ fn the_last_admin_stays_unless_the_owner_says_so() {
     let id = admin.service_account_id.clone();
     let last = Some(Code::LastAdmin);
     let revoke = || Command::RevokeAccount { service_account_id: id.clone(), reason: None };
-    let token = || Command::RevokeToken(Revoke {
-        token_id: admin.token_id,
-        service_account_id: None,
-        reason: None,
-    });
+    let token =
+        || Command::RevokeToken(Revoke { token_id: admin.token_id, service_account_id: None, reason: None });
     let update = |scopes: Option<Scopes>, actors: Option<Vec<String>>| {
         Command::UpdateAccount(Update { service_account_id: id.clone(), name: None, scopes, actors })
     };
@@ -297,7 +302,8 @@ fn state_is_a_fold_of_its_records() {
         match n % 4 {
             0 => drop(kit.run(Command::RotateKey { service_account_id: id }, &caller).expect("rotated")),
             1 => drop(
-                kit.run(Command::RevokeAccount { service_account_id: id, reason: None }, &caller).expect("revoked"),
+                kit.run(Command::RevokeAccount { service_account_id: id, reason: None }, &caller)
+                    .expect("revoked"),
             ),
             2 => drop(minted(&mut kit, mint(&id), &caller)),
             _ => {}

@@ -51,7 +51,8 @@ fn nobody_writes_what_the_instance_writes() {
 #[test]
 fn a_narrowed_token_writes_within_its_grains() {
     let (mut kit, admin) = Kit::bootstrapped();
-    let scopes = ["records:read", "records:write", "thread:a.b:c:write", "thread:r:read", "namespace:team:write"];
+    let scopes =
+        ["records:read", "records:write", "thread:a.b:c:write", "thread:r:read", "namespace:team:write"];
     let token = kit.account(&admin, "narrowed", &scopes, &[BOB]);
     let caller = kit.admit(token.token_id, Scope::RecordsWrite, None).expect("a caller");
     let cases = [

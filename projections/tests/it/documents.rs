@@ -18,7 +18,7 @@ use spl_kernel::{
 use spl_projections::{
     Command, Context,
     accounts::Update,
-    admission,
+    admission, audit,
     authority::Caller,
     config::{self, Change, Set, TOPICS},
     consent,
@@ -336,6 +336,8 @@ fn written() -> Written {
             doc.is_folded(),
             "{kind}"
         );
+        let nameless = matches!(doc.kind, config::KIND | audit::IMPERSONATION_KIND);
+        assert!(!nameless || body.get("by").is_none(), "{kind}");
         written.entry(kind).or_default().push(body);
     }
     written
@@ -361,7 +363,6 @@ fn members(written: &Written) -> String {
         let optional = match doc.kind {
             config::KIND => BTreeSet::from(["_v"]),
             _ if doc.is_folded() => optional_when_decoded(&doc),
-            consent if consent == spl_projections::audit::CONSENT_KIND => BTreeSet::new(),
             _ => optional_when_written(&doc, written),
         };
         let _ = writeln!(text, "\n### `{}`\n\n| member | | |\n|---|---|---|", doc.kind);
@@ -371,7 +372,7 @@ fn members(written: &Written) -> String {
         }
         match doc.kind {
             config::KIND => text.push_str(&topics()),
-            spl_projections::audit::TOKENS_KIND => text.push_str(&events(written)),
+            audit::TOKENS_KIND => text.push_str(&events(written)),
             _ => {}
         }
     }
@@ -407,7 +408,7 @@ fn topics() -> String {
 fn events(written: &Written) -> String {
     let mut kinds: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let common = ["kind", "by", "event_kind", "service_account_id", "at"];
-    for body in &written[spl_projections::audit::TOKENS_KIND] {
+    for body in &written[audit::TOKENS_KIND] {
         let members = body.iter().map(|(key, _)| key).filter(|key| !common.contains(key));
         kinds.entry(body.str("event_kind").expect("an event")).or_default().extend(members);
     }

@@ -51,9 +51,10 @@ impl Ledger for Log<'_> {
         actor: &str,
         clock: u64,
     ) -> Result<Option<(u64, RecordId)>, Infallible> {
-        let held = self.0.iter().find(|s| {
-            s.record.thread == thread && s.record.actor == actor && s.record.clock == clock
-        });
+        let held = self
+            .0
+            .iter()
+            .find(|s| s.record.thread == thread && s.record.actor == actor && s.record.clock == clock);
         Ok(held.map(|s| (s.sequence, s.record.id)))
     }
 
@@ -70,8 +71,12 @@ pub(crate) fn asks(scope: Scope) -> Gate {
 impl Kit {
     /// A named instance without accounts.
     pub(crate) fn new() -> Self {
-        let mut kit =
-            Self { world: World::default(), records: Vec::new(), now: UnixMillis(1_700_000_000_000), drawn: 0 };
+        let mut kit = Self {
+            world: World::default(),
+            records: Vec::new(),
+            now: UnixMillis(1_700_000_000_000),
+            drawn: 0,
+        };
         let key = PrivateKey::from_seed(&Zeroizing::new([7; 32])).public();
         kit.run(Command::NameInstance(key), &Caller::nobody()).expect("a name");
         kit
@@ -101,7 +106,12 @@ impl Kit {
     }
 
     /// Who holds a token, for a route that asks for a scope.
-    pub(crate) fn admit(&self, token: TokenId, scope: Scope, claimed: Option<&str>) -> Result<Caller, Refusal> {
+    pub(crate) fn admit(
+        &self,
+        token: TokenId,
+        scope: Scope,
+        claimed: Option<&str>,
+    ) -> Result<Caller, Refusal> {
         self.world.admit(&ticket(token, asks(scope), claimed), self.now)
     }
 

@@ -6,6 +6,7 @@ mod accounts;
 mod admission;
 mod check;
 mod config;
+mod consent;
 mod documents;
 mod kit;
 mod policies;

@@ -7,9 +7,7 @@ use spl_kernel::{
     record::{Act, Origin, Provenance, StoredRecord},
     time::UnixMillis,
 };
-use spl_projections::{
-    Command, Context, Entropy, World, authority::Caller, context::ENGINE_ACTOR, identity,
-};
+use spl_projections::{Command, Context, Entropy, World, authority::Caller, context::ENGINE_ACTOR, identity};
 
 fn key(seed: u8) -> PublicKey {
     PrivateKey::from_seed(&[seed; 32].into()).public()

@@ -85,6 +85,12 @@ pub(super) async fn identity(State(app): State<App>, session: Session, uri: Uri)
                 "method": "key",
                 "public_key": key.base64url(),
                 "key_fingerprint": key.fingerprint(),
+                "actor": caller.actor(),
+                "display_name": bearer.map(|b| b.account.display_name.as_str()),
+                "scopes": caller.scope_names(),
+                "service_account_id": bearer.map(|b| &*b.account.id),
+                "expires_at": bearer.and_then(|b| b.expires_at).map(|at| at.to_string()),
+                "is_authenticated": bearer.is_some(),
                 "caller": {
                     "actor": caller.actor(),
                     "display_name": bearer.map(|b| b.account.display_name.as_str()),

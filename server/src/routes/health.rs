@@ -136,18 +136,20 @@ fn deciders(app: &Instance, session: &Session) -> Value {
         if app.insecure { "--insecure-localhost frees the data plane".to_owned() } else { text.to_owned() }
     };
     let (auth, enabled) = (config.auth_required.value, config.permissions_enabled.value);
-    json!([
+    let deciders = json!([
         {
-            "decider": "bearer",
+            "decider": "scope",
             "answers": "is the token known, unexpired and unrevoked, and does it have the route's scope?",
             "state": live(layers),
-            "because": because(if auth { "auth_required is on" } else { "auth_required is off: the data plane needs none, one that is sent is checked" }),
+            "fidelity": "exact",
+            "because": because(if auth { "auth_required is on" } else { "auth_required is off: the data plane needs no token, one that is sent is checked" }),
             "switch": "auth_required",
         },
         {
-            "decider": "did_claim",
+            "decider": "actor_claim",
             "answers": "may the token's account act as the claimed actor, and as each record's?",
             "state": live(layers),
+            "fidelity": "exact",
             "because": because(if config.strict_impersonation_enforcement.value { "admins act as their own actors only" } else { "admins may act as others, which is recorded" }),
             "strict_actor_header": config.strict_actor_header.value,
             "strict_impersonation_enforcement": config.strict_impersonation_enforcement.value,
@@ -156,11 +158,14 @@ fn deciders(app: &Instance, session: &Session) -> Value {
             "decider": "permission_rules",
             "answers": "do the permission rules allow it?",
             "state": live(layers && enabled),
-            "because": because(if enabled { "permissions_enabled is on" } else { "permissions_enabled is off" }),
+            "fidelity": "exact",
+            "because": because(if enabled { "permissions_enabled is on" } else { "permissions_enabled is off: scope and actor_claim decide" }),
             "switch": "permissions_enabled",
             "rules": rules,
         },
-    ])
+    ]);
+    let on = [layers, layers, layers && enabled].into_iter().filter(|on| *on).count();
+    json!({ "live": on, "of": 3, "deciders": deciders })
 }
 
 /// `GET /metrics`

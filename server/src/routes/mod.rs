@@ -2,6 +2,7 @@
 
 mod accounts;
 mod config;
+mod consent;
 mod discovery;
 mod documents;
 mod export;
@@ -83,6 +84,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{token_id}", delete(tokens::revoke))
         .route("/v1/tokens/{token_id}/rotate", post(tokens::rotate))
+        .route("/v1/consent/grants", get(consent::list).post(consent::grant))
+        .route("/v1/consent/grants/{id}", delete(consent::revoke))
         .route("/v1/config", get(config::show))
         .route("/v1/config/permission-rules", get(config::rules))
         .route("/v1/config/{topic}", post(config::set))

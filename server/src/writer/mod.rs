@@ -86,7 +86,9 @@ impl Command {
     fn is_control(&self) -> bool {
         match self {
             Self::Control { .. } => true,
-            Self::Append(append) => append.drafts.iter().all(|d| d.thread == config::THREAD),
+            Self::Append(Append { drafts, .. }) => {
+                !drafts.is_empty() && drafts.iter().all(|d| d.thread == config::THREAD)
+            }
             Self::CancelThread { .. } => false,
         }
     }

@@ -132,25 +132,28 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use spl_kernel::{identity::PrivateKey, record::Origin, record::Provenance};
+    use spl_projections::{Command as Control, Entropy, World, tokens::NoteSeen};
     use tokio::sync::oneshot;
-    use zeroize::Zeroizing;
 
     use super::*;
-    use crate::writer::Command;
+    use crate::writer::{Admission, Append, Command};
 
     fn job(command: Command, bytes: usize) -> Job {
         Job { command, bytes, answer: oneshot::channel().0 }
     }
 
+    fn admission() -> Admission {
+        Admission::instance(&World::default())
+    }
+
     fn data(bytes: usize) -> Job {
-        let provenance = Provenance::without_credential(Origin::Posted);
-        job(Command::Append { drafts: Vec::new(), provenance }, bytes)
+        let append = Append { drafts: Vec::new(), admission: admission(), unseen_openings: Vec::new() };
+        job(Command::Append(append), bytes)
     }
 
     fn control() -> Job {
-        let key = PrivateKey::from_seed(&Zeroizing::new([7; 32]));
-        job(Command::NameInstance(key.public()), 0)
+        let command = Box::new(Control::NoteSeen(NoteSeen::default()));
+        job(Command::Control { command, admission: admission(), entropy: Entropy::unused() }, 0)
     }
 
     #[test]
