@@ -61,6 +61,12 @@ impl Event {
         let located = |what: FormatError| FormatError(format!("{} at record {}", what.0, stored.sequence));
         let body = parse_body(&record.body).map_err(located)?;
         let members = Members(&body);
+        let act_of =
+            |kind: &str| kinds().find(|k| k.thread == record.thread && k.kind == kind).map(|k| k.act);
+        let kind = if record.thread == config::THREAD { Some(config::KIND) } else { body.str("kind") };
+        if kind.and_then(act_of).is_some_and(|act| act != record.act) {
+            return Err(located(FormatError(format!("act {}", record.act.as_str()))));
+        }
         let event = match (record.thread.as_str(), body.str("kind")) {
             (config::THREAD, _) => {
                 return config::Change::decode(&body)

@@ -292,6 +292,8 @@ struct Step {
     chunk: Bytes,
     /// Decided up to here.
     reached: u64,
+    /// The last position in the chunk.
+    last: u64,
 }
 
 /// One stream's side of the instance.
@@ -346,7 +348,7 @@ impl Producer {
         let mut head = self.app.published.subscribe();
         match start {
             Start::Live => {}
-            Start::After(sequence) => self.cursor = sequence,
+            Start::After(sequence) => (self.cursor, self.sent) = (sequence, sequence),
             Start::SinceClock(clock) => {
                 // Up to here the floor holds; what comes later is live.
                 self.floor = Some(Floor { clock, through: self.cursor });
@@ -449,7 +451,7 @@ impl Producer {
         };
         if !step.chunk.is_empty() {
             self.send(step.chunk).await?;
-            self.sent = step.reached;
+            self.sent = step.last;
         }
         // Only what was handed over counts as decided.
         self.cursor = step.reached;
@@ -464,9 +466,10 @@ impl Producer {
         let passes = self.passes(now);
         let mut taken: Vec<Bytes> = Vec::new();
         let mut bytes = 0;
-        let mut reached = self.cursor;
+        let (mut reached, mut last) = (self.cursor, self.sent);
         for frame in frames.iter().take_while(|f| f.stored.sequence <= end) {
             if passes.carries(&frame.stored) {
+                last = frame.stored.sequence;
                 let frame = frame.bytes(passes.viewer.sees_provenance());
                 bytes += frame.len();
                 taken.push(frame);
@@ -481,7 +484,7 @@ impl Producer {
             [one] => one.clone(),
             several => several.concat().into(),
         };
-        Step { chunk, reached }
+        Step { chunk, reached, last }
     }
 
     /// The position before the first stored record that a stream from `clock` carries, so that a client that
@@ -526,10 +529,12 @@ impl Passes {
 fn step_through_log(app: &Instance, passes: &Passes, cursor: u64, end: u64) -> Result<Step, StoreError> {
     let reader = app.log.reader()?;
     let (mut chunk, mut looked_at, mut read_bytes, mut reached) = (Vec::new(), 0, 0, end);
+    let mut last = cursor;
     let mut take = |stored: &StoredRecord| -> bool {
         looked_at += 1;
         read_bytes += stored.record.body.len();
         if passes.carries(stored) {
+            last = stored.sequence;
             chunk.extend_from_slice(&wire::frame(stored, passes.viewer.sees_provenance()));
         }
         let more = looked_at < STEP_RECORDS && chunk.len() < STEP_BYTES && read_bytes < 16 * STEP_BYTES;
@@ -549,7 +554,7 @@ fn step_through_log(app: &Instance, passes: &Passes, cursor: u64, end: u64) -> R
     } else {
         reader.scan(cursor, &mut |stored| stored.sequence <= end && take(&stored))?;
     }
-    Ok(Step { chunk: chunk.into(), reached })
+    Ok(Step { chunk: chunk.into(), reached, last })
 }
 
 async fn blocking<T: Send + 'static>(

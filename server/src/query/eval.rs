@@ -13,6 +13,7 @@ use spl_kernel::{
     limits,
     record::StoredRecord,
 };
+use spl_projections::visibility::Viewer;
 
 use super::filter::{Expr, Path, Test};
 use crate::env;
@@ -58,12 +59,14 @@ impl Effort {
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
     stored: &'a StoredRecord,
+    /// Whether who wrote it and how is shown.
+    provenance: bool,
     body: OnceCell<Json>,
 }
 
 impl<'a> Row<'a> {
-    pub(crate) fn new(stored: &'a StoredRecord) -> Self {
-        Self { stored, body: OnceCell::new() }
+    pub(crate) fn new(stored: &'a StoredRecord, viewer: &Viewer) -> Self {
+        Self { stored, provenance: viewer.sees_provenance(), body: OnceCell::new() }
     }
 
     fn body(&self) -> &Json {
@@ -87,6 +90,13 @@ impl<'a> Row<'a> {
             Path::DataType => Some(record.data_type.as_str().into()),
             Path::CreatedAt => Some(self.stored.committed_at.to_string().into()),
             Path::Sequence => integer(self.stored.sequence),
+            Path::Origin | Path::TokenId | Path::ServiceAccountId if !self.provenance => None,
+            Path::Origin => Some(self.stored.provenance.origin.as_str().into()),
+            Path::TokenId => {
+                let token = self.stored.provenance.token_id;
+                token.map(|t| data_encoding::HEXLOWER.encode(&t).into())
+            }
+            Path::ServiceAccountId => self.stored.provenance.service_account_id.as_deref().map(Into::into),
             Path::Namespace => {
                 let named = self.body().as_object().and_then(|o| o.str("namespace"));
                 Some(named.unwrap_or("default").into())

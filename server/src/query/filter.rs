@@ -31,6 +31,12 @@ pub(crate) enum Path {
     Namespace,
     CreatedAt,
     Sequence,
+    /// How the record came here: for admins; others find it absent.
+    Origin,
+    /// With which token it was written: for admins too.
+    TokenId,
+    /// And for which account.
+    ServiceAccountId,
     Body(Vec<String>),
 }
 
@@ -38,7 +44,7 @@ impl Path {
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let unknown = || {
             Problem::invalid_query(format!("unknown path {:?}", excerpt(text))).hint(
-                "paths are id, thread, actor, act, clock, data_type, namespace, created_at, sequence and body.<member>",
+                "paths are id, thread, actor, act, clock, data_type, namespace, created_at, sequence, body.<member>, and for admins origin, token_id, service_account_id",
             )
         };
         if text.len() > PATH_BYTES_MAX || text.split('.').count() > limits::BODY_LEVELS_MAX + 1 {
@@ -59,6 +65,9 @@ impl Path {
             "namespace" => Self::Namespace,
             "created_at" => Self::CreatedAt,
             "sequence" => Self::Sequence,
+            "origin" => Self::Origin,
+            "token_id" => Self::TokenId,
+            "service_account_id" => Self::ServiceAccountId,
             _ => match text.strip_prefix("body.") {
                 Some(rest) if rest.split('.').all(segment_ok) => {
                     Self::Body(rest.split('.').map(str::to_owned).collect())

@@ -53,7 +53,7 @@ fn row(id: &str, grant: &Grant, now: UnixMillis) -> Value {
 /// Whether the caller may look: as a holder of the read grant, or where recovery frees the route.
 fn may_look(session: &Session) -> Result<(), Problem> {
     let holds = |actor| session.world.consent.allows(actor, Consented::Consent, Access::Read, session.now);
-    if session.caller.freed || session.caller.own_actor().is_some_and(holds) {
+    if session.caller.local_proof || session.caller.own_actor().is_some_and(holds) {
         return Ok(());
     }
     Err(Problem::consent_denied(session.caller.actor(), Consented::Consent))

@@ -91,7 +91,7 @@ impl Run<'_> {
             return Ok(false);
         }
         self.visible += 1;
-        let matches = Row::new(stored).matches(&self.query.expr, &self.effort);
+        let matches = Row::new(stored, self.viewer).matches(&self.query.expr, &self.effort);
         if self.effort.is_over() {
             return Err(Problem::invalid_query(format!("the query takes longer than {SCAN_SECONDS_MAX} s"))
                 .hint("narrow it by thread, actor or sequence"));
@@ -158,7 +158,7 @@ impl Run<'_> {
                 if !self.matches(stored)? {
                     continue;
                 }
-                let key = Row::new(stored)
+                let key = Row::new(stored, self.viewer)
                     .value(&sort.path)
                     .map(Cow::into_owned)
                     .filter(|v| matches!(v, Json::Number(_) | Json::String(_)));
@@ -201,7 +201,7 @@ impl Run<'_> {
 
     fn row(&self, stored: &StoredRecord) -> String {
         let Some(select) = &self.query.select else { return wire::record(stored, self.viewer) };
-        let row = Row::new(stored);
+        let row = Row::new(stored, self.viewer);
         let mut text = String::from("{\"object\":\"record\"");
         for (name, path) in select {
             if let Some(value) = row.value(path) {

@@ -41,12 +41,21 @@ impl Operation {
 
     /// Its path with every parameter filled in.
     pub(crate) fn path_with(&self, id: &str) -> String {
-        self.path.replace("{id}", id).replace("{asset}", id)
+        ["{id}", "{asset}", "{token_id}", "{topic}"]
+            .iter()
+            .fold(self.path.clone(), |path, name| path.replace(name, id))
     }
 }
 
+/// Every operation, read once: each answer of the tests is looked up here.
+static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(read_operations);
+
 /// Every operation.
 pub(crate) fn operations() -> Vec<Operation> {
+    OPERATIONS.clone()
+}
+
+fn read_operations() -> Vec<Operation> {
     let paths = DOCUMENT["paths"].as_object().expect("paths");
     let methods = ["get", "post", "put", "patch", "delete", "head", "options", "trace"];
     paths
@@ -69,7 +78,7 @@ pub(crate) fn operation_of(method: &str, target: &str) -> Option<Operation> {
             && template.zip(path).all(|(t, p)| t == p || (t.starts_with('{') && !p.is_empty()))
     };
     let found = |o: &Operation| o.method == method && (o.path == path || fits(&o.path));
-    let all = operations();
+    let all = &*OPERATIONS;
     all.iter()
         .find(|o| o.method == method && o.path == path)
         .or_else(|| all.iter().find(|o| found(o)))
@@ -78,11 +87,19 @@ pub(crate) fn operation_of(method: &str, target: &str) -> Option<Operation> {
 
 /// Routes that answer before anyone can be let in.
 pub(crate) fn is_open(path: &str) -> bool {
-    let open = ["/health", "/health/ready", "/openapi.json", "/v1/capabilities", "/.well-known/syncropel"];
+    let open = [
+        "/health",
+        "/health/ready",
+        "/openapi.json",
+        "/v1/capabilities",
+        "/v1/scope_presets",
+        "/.well-known/syncropel",
+    ];
     open.contains(&path) || path == "/docs/api" || path.starts_with("/docs/api/")
 }
 
 /// Discovery routes that pages of any origin may read.
 pub(crate) fn is_readable_anywhere(path: &str) -> bool {
-    ["/health", "/health/ready", "/v1/capabilities", "/.well-known/syncropel"].contains(&path)
+    ["/health", "/health/ready", "/v1/capabilities", "/v1/scope_presets", "/.well-known/syncropel"]
+        .contains(&path)
 }
