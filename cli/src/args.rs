@@ -89,7 +89,7 @@ impl Globals {
     /// The token that was given, and whether with the command or by the environment.
     pub(crate) fn given_token(&self) -> Option<(Secret, TokenSource)> {
         let flag = self.token.clone().map(|token| (token, TokenSource::Flag));
-        let environment = || variable("SPL_TOKEN").map(|token| (token, TokenSource::Environment));
+        let environment = || variable(TOKEN).map(|token| (token, TokenSource::Environment));
         let given = flag.filter(|(token, _)| !token.trim().is_empty()).or_else(environment);
         given.map(|(token, source)| (Secret::new(token.trim().to_owned()), source))
     }
@@ -138,6 +138,9 @@ impl ActorArg {
         self.actor.as_deref().filter(|a| !a.is_empty())
     }
 }
+
+/// The variable that holds a token.
+pub(crate) const TOKEN: &str = "SPL_TOKEN";
 
 /// The actor that the environment names, for commands that take no `--actor`.
 pub(crate) fn own_actor() -> Option<String> {

@@ -76,7 +76,8 @@ impl Context {
     }
 
     /// A saved token goes to the origin and the instance that it was saved for, and on this machine only to
-    /// the home's own instance; one that was saved for no origin goes only there too.
+    /// the home's own instance; one that was saved for no origin goes only there too. The home's own instance
+    /// stays the same where only its port has changed.
     fn check_saved_token_target(&self, base: &Url, saved: &SavedToken) -> Result<(), Failure> {
         let own = self.is_own(base)?;
         if is_loopback(base) && !own {
@@ -85,14 +86,14 @@ impl Context {
         let origin = base.origin().ascii_serialization();
         match &saved.origin {
             Some(origin) if parse_url(origin).is_ok_and(|saved| saved.origin() == base.origin()) => {}
+            Some(origin) if own && saved.instance_did.is_some() && is_loopback(&parse_url(origin)?) => {}
             None if own => {}
             other => {
                 let belongs_to = other.as_deref().unwrap_or("the instance of this home");
                 return Err(Failure::not_authorised(format!(
                     "the saved token belongs to {belongs_to} and is not sent to {origin}"
                 ))
-                .hint("pass the token for this instance with --token")
-                .hint("or, if it is the same instance at a new address: `spl up` saves the token for it"));
+                .hint("pass the token for this instance with --token, or save it: spl token save <token>"));
             }
         }
         let Some(expected) = &saved.instance_did else { return Ok(()) };

@@ -4,9 +4,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::error::Failure;
 
+/// Whether somebody is there to answer.
+pub(crate) fn is_possible() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks a yes-or-no question on the terminal. Without a terminal the answer is no.
 pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !is_possible() {
         return Ok(false);
     }
     write!(io::stderr().lock(), "{question} [y/N] ")?;

@@ -28,6 +28,11 @@ impl Secret {
         Self(Zeroizing::new(text))
     }
 
+    /// The token of the first account that `SPL_BOOTSTRAP_TOKEN`, with this value, makes.
+    pub(crate) fn of_bootstrap(value: &Self) -> Self {
+        Self::new(format!("spl_prod_{BOOTSTRAP_ACCOUNT}_{}", value.expose()))
+    }
+
     /// The token itself.
     pub(crate) fn expose(&self) -> &str {
         &self.0

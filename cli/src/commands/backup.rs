@@ -125,8 +125,23 @@ pub(crate) fn restore(ctx: &Context, args: &RestoreArgs) -> Outcome {
     if let Some(replaced) = &restored.replaced {
         ctx.out.field("old log", replaced)?;
     }
-    output::note("next: spl serve --daemon");
+    next_steps(ctx)?;
     Ok(0)
+}
+
+/// What was revoked since the backup must not come back: the next start ends every token but one.
+fn next_steps(ctx: &Context) -> Result<(), Failure> {
+    output::note("the next start revokes every token of the restored log: it may bring revoked ones back");
+    match ctx.home.saved_token()? {
+        Some(saved) => {
+            output::note("next, to spare the token saved here (if nobody else can have it):");
+            output::note(format_args!("  spl serve --daemon --keep-token {}", saved.token.id()));
+            output::note("or, to spare none:");
+            output::note("  spl serve --daemon");
+        }
+        None => output::note("next: spl serve --daemon"),
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<File, Failure> {

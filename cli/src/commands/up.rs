@@ -6,14 +6,18 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    args::TokenSource,
+    args::{self, TokenSource},
     client::{Client, Credential},
     commands::{
         Outcome,
         account::create::First,
         serve::{self, PlaceArgs},
         status::Health,
-        token::{self, info, keep},
+        token::{
+            self,
+            info::{self, Caller},
+            keep,
+        },
     },
     context::{self, Context},
     error::Failure,
@@ -50,12 +54,24 @@ struct Access {
     is_new: bool,
 }
 
+impl Access {
+    fn of(caller: Caller, token: &Secret, is_saved: bool) -> Self {
+        Self {
+            service_account_id: caller.service_account_id,
+            token_id: Some(token.id()),
+            actor: caller.actor,
+            is_saved,
+            is_new: false,
+        }
+    }
+}
+
 /// Does what is missing, and says what is there.
-pub(crate) fn run(ctx: &Context, args: UpArgs) -> Outcome {
+pub(crate) fn run(ctx: &Context, given: UpArgs) -> Outcome {
     // A saved token that cannot be replaced is told before anything is made.
     ctx.home.saved_token()?;
-    let asked_for_place = args.place.is_given();
-    let (instance, started) = serve::ensure_running(ctx, args.place)?;
+    let asked_for_place = given.place.is_given();
+    let (instance, started) = serve::ensure_running(ctx, given.place)?;
     if asked_for_place && !started {
         output::note("the instance runs already, where it is; to move it: spl serve --restart --port N");
     }
@@ -88,6 +104,9 @@ fn access(ctx: &Context, base: &Url, instance: &InstanceFile, mode: &str) -> Res
             Err(problem) => problem,
         }
     };
+    if let Some(access) = of_environment(ctx, base)? {
+        return Ok(access);
+    }
     if matches!(mode, "bootstrap" | "insecure_localhost") {
         match first_account(ctx, base) {
             Err(failure) if failure.code() == Some("BOOTSTRAP_CLOSED") => {}
@@ -108,7 +127,8 @@ fn follow_to_new_address(ctx: &Context, base: &Url, instance: &InstanceFile) -> 
     let Some(saved) = ctx.home.saved_token()? else { return Ok(()) };
     let origin = base.origin().ascii_serialization();
     let same = saved.instance_did.as_deref() == Some(instance.instance_did.as_str());
-    if same && saved.origin.as_deref() != Some(origin.as_str()) {
+    let is_here = |saved: &str| context::parse_url(saved).is_ok_and(|url| context::is_loopback(&url));
+    if same && saved.origin.as_deref().is_some_and(|saved| saved != origin && is_here(saved)) {
         SavedToken { origin: Some(origin.clone()), ..saved }.write(&ctx.home)?;
         output::note(format_args!("the saved token is for {} now", text::safe(&origin)));
     }
@@ -125,21 +145,39 @@ fn existing(ctx: &Context, base: &Url) -> Result<Result<Access, String>, Failure
     };
     let client = Client::new(base.clone(), Credential { token: allowed, local_proof: None })?;
     let caller = match info::caller(&client) {
-        Ok(caller) => caller,
         Err(failure) if failure.code() == Some("DID_CLAIM_DENIED") => {
             return Ok(Err(format!("the account of the token ({source}) lists no actor")));
         }
-        Err(failure) if failure.code().is_some_and(|code| code.starts_with("AUTH_")) => None,
-        Err(failure) => return Err(failure),
+        other => known(other)?,
     };
     let rejected = || format!("it does not know the token in use ({source})");
-    Ok(caller.ok_or_else(rejected).map(|caller| Access {
-        service_account_id: caller.service_account_id,
-        token_id: Some(active.token.id()),
-        actor: caller.actor,
-        is_saved: active.source == TokenSource::File,
-        is_new: false,
-    }))
+    let is_saved = active.source == TokenSource::File;
+    Ok(caller.ok_or_else(rejected).map(|caller| Access::of(caller, &active.token, is_saved)))
+}
+
+/// The caller, where the instance knows the token.
+fn known(asked: Result<Option<Caller>, Failure>) -> Result<Option<Caller>, Failure> {
+    const UNKNOWN: [&str; 3] = ["AUTH_INVALID", "AUTH_REQUIRED", "BOOTSTRAP_REQUIRED"];
+    match asked {
+        Err(failure) if failure.code().is_some_and(|code| UNKNOWN.contains(&code)) => Ok(None),
+        other => other,
+    }
+}
+
+/// The way in with the token that `SPL_BOOTSTRAP_TOKEN` made, which is saved then.
+fn of_environment(ctx: &Context, base: &Url) -> Result<Option<Access>, Failure> {
+    let Some(token) = args::bootstrap_token().map(|secret| Secret::of_bootstrap(&secret)) else {
+        return Ok(None);
+    };
+    if token.shape().is_none() {
+        return Ok(None);
+    }
+    let credential = Credential { token: Some(token.clone()), local_proof: None };
+    let client = Client::new(base.clone(), credential)?;
+    let Some(caller) = known(info::caller(&client))? else { return Ok(None) };
+    keep_others_token(ctx, base)?;
+    keep::keep(ctx, base, token.clone())?;
+    Ok(Some(Access::of(caller, &token, true)))
 }
 
 /// The answer to a bootstrap, as far as it is used here.

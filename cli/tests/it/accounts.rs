@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     support::{Fake, Sandbox, error_answer, json_answer, status_answer},
     tokens::TOKEN,
+    up::Upped,
 };
 
 const ACCOUNT: &str = "sa_0123456789abcdef";
@@ -217,4 +218,96 @@ fn an_account_is_described_and_revoked() {
     let args = ["--server", &server, "--token", TOKEN, "service-account", "revoke", ACCOUNT];
     let ran = sandbox.spl(&args).ok();
     assert!(ran.stderr.contains("was one of them"), "{ran:?}");
+}
+
+/// What was just made: account and token.
+fn made(upped: &Upped, options: &[&str]) -> (String, String) {
+    let args = [&["service-account", "create", "-o", "json"], options].concat();
+    let made = upped.0.spl(&args).ok().json();
+    let member = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("{name}: {made}")).to_owned();
+    (member("id"), member("api_key"))
+}
+
+#[test]
+fn a_grain_opens_one_thread_only() {
+    let upped = Upped::new();
+    for thread in ["open.one", "shut.two"] {
+        upped.0.spl(&["learn", "x", "--thread", thread]).ok();
+    }
+    let actor = "did:sync:svc:reader";
+    let grain = "thread:open.one:read";
+    let (_, token) = made(&upped, &["--name", "reader", "--actors", actor, "--grain", grain]);
+    let reader = |args: &[&str]| upped.0.spl(&[&["--token", token.as_str()], args].concat());
+    let seen = |thread: &str| {
+        let records = reader(&["thread", "records", thread, "-o", "json"]).ok().json();
+        records["data"].as_array().expect("a list").len()
+    };
+    assert_eq!((seen("open.one"), seen("shut.two")), (1, 0));
+    let ran = reader(&["learn", "y", "--thread", "open.one"]).exits(4);
+    assert!(ran.stderr.contains("SCOPE_FORBIDDEN"), "{ran:?}");
+    let info = reader(&["token", "info", "-o", "json"]).ok().json();
+    assert_eq!(info["scopes"], json!(["records:read", "thread:open.one:read"]));
+}
+
+#[test]
+fn a_change_of_scopes_names_the_tokens_it_does_not_reach() {
+    let upped = Upped::new();
+    let (id, token) = made(&upped, &["--name", "x", "--actors", "did:sync:svc:x", "--with-token"]);
+    let ran = upped.0.spl(&["service-account", "update", &id, "--scopes", "records:read"]).ok();
+    assert!(ran.stderr.contains("may still do more"), "{ran:?}");
+    let command =
+        ran.stderr.lines().find_map(|line| line.split("spl ").nth(1)).expect("a command").to_owned();
+    let words: Vec<&str> = command.split_whitespace().take(3).collect();
+    upped.0.spl(&["--token", &token, "learn", "y", "--thread", "t"]).ok();
+    upped.0.spl(&words).ok();
+    upped.0.spl(&["--token", &token, "thread", "list"]).exits(4);
+}
+
+#[test]
+fn a_token_that_a_rotation_ended_is_a_sign_when_used() {
+    let upped = Upped::new();
+    let (id, old) = made(&upped, &["--name", "x", "--actors", "did:sync:svc:x", "--with-token"]);
+    upped.0.spl(&["token", "rotate", &id]).ok();
+    upped.0.spl(&["--token", &old, "thread", "list"]).exits(4);
+    crate::support::wait_until("the account shows it", || {
+        let ran = upped.0.spl(&["service-account", "describe", &id]).ok();
+        ran.stderr.contains("somebody has a copy").then_some(())
+    });
+}
+
+#[test]
+fn a_token_that_ends_soon_is_told_by_doctor() {
+    let upped = Upped::new();
+    let account = upped.0.spl(&["service-account", "list", "-o", "json"]).ok().json();
+    let id = account["data"][0]["id"].as_str().expect("an id").to_owned();
+    let mint = |lifetime: &str| {
+        let args = ["token", "create", "--sa", &id, "--expires-in", lifetime, "-o", "json"];
+        upped.0.spl(&args).ok().json()["api_key"].as_str().expect("a token").to_owned()
+    };
+    let check = |token: &str, code: i32| {
+        let report = upped.0.spl(&["--token", token, "doctor", "-o", "json"]).exits(code).json();
+        let checks = report["checks"].as_array().expect("checks").clone();
+        checks.into_iter().find(|check| check["name"] == "token").expect("a check")
+    };
+    assert_eq!(check(&mint("90d"), 0)["status"], "pass");
+    let soon = check(&mint("2d"), 1);
+    assert!(soon["fix"].as_str().is_some_and(|fix| fix.contains("spl token rotate")), "{soon}");
+    assert_eq!(check(TOKEN, 2)["status"], "fail");
+}
+
+#[test]
+fn the_last_admin_may_leave_and_come_back() {
+    let upped = Upped::new();
+    let id = upped.0.spl(&["token", "info", "-o", "json"]).ok().json()["service_account_id"].clone();
+    let ran = upped.0.spl(&["service-account", "revoke", id.as_str().expect("an id")]).ok();
+    let command = ran.stderr.lines().find_map(|line| line.split("or: spl ").nth(1)).expect("a command");
+    upped.0.spl(&["task", "list"]).exits(4);
+    upped.0.spl(&["serve", "--stop"]).ok();
+    upped.0.spl(&["serve", "--daemon", "--insecure-localhost", "--port", "0"]).ok();
+    let words: Vec<&str> = command.split_whitespace().chain(["-o", "json"]).collect();
+    let made = upped.0.spl(&words).ok().json();
+    upped.0.spl(&["token", "save", made["api_key"].as_str().expect("a token")]).ok();
+    upped.0.spl(&["serve", "--stop"]).ok();
+    upped.0.spl(&["up"]).ok();
+    upped.0.spl(&["task", "list"]).ok();
 }

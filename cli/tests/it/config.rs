@@ -6,6 +6,7 @@ use crate::{
     support::{Fake, Sandbox, error_answer, json_answer, status_answer},
     tokens::TOKEN,
     trust::Held,
+    up::Upped,
 };
 
 fn settings() -> Vec<u8> {
@@ -122,12 +123,13 @@ fn rules_are_listed_in_the_order_in_which_they_are_asked() {
     let sandbox = Sandbox::new();
     let rule = |name: &str, priority: i64| {
         json!({ "object": "permission_rule", "name": name, "action": "allow", "priority": priority,
-            "expression": "true", "enabled": true, "failures": 0 })
+            "expression": "true", "enabled": true, "failures": { "failed": 2, "over_bound": 1 } })
     };
     let rules = json!({ "object": "list", "data": [rule("late", 1), rule("early", 9)], "next_cursor": null });
     let fake = Fake::local(move |_| json_answer(&rules));
     let shown = sandbox.spl(&["--server", &fake.url(), "config", "list-permission-rules"]).ok().stdout;
     assert!(shown.find("early") < shown.find("late"), "{shown}");
+    assert!(shown.contains("  3  "), "failures of both kinds: {shown}");
 }
 
 #[test]
@@ -135,4 +137,67 @@ fn a_running_home_is_not_unlocked() {
     let held = Held::with(|_| settings());
     let ran = held.sandbox.spl(&["config", "permissions-unlock"]).exits(1);
     assert!(ran.stderr.contains("spl serve --stop"), "{ran:?}");
+}
+
+#[test]
+fn a_stopped_home_without_rules_has_nothing_to_unlock() {
+    let upped = Upped::new();
+    let add = ["config", "add-permission-rule", "--name", "all", "--action", "allow", "--priority", "1"];
+    upped.0.spl(&[&add[..], &["--expression", "true"]].concat()).ok();
+    let listed = upped.0.spl(&["config", "list-permission-rules"]).ok().stdout;
+    assert!(listed.contains("all") && listed.contains("allow"), "{listed}");
+    upped.0.spl(&["serve", "--stop"]).ok();
+    let ran = upped.0.spl(&["config", "permissions-unlock"]).ok();
+    assert!(ran.stdout.contains("were out of force already"), "{ran:?}");
+    Sandbox::new().spl(&["config", "permissions-unlock"]).exits(1);
+}
+
+#[test]
+fn rules_come_into_force_and_are_taken_out_of_a_stopped_home() {
+    let upped = Upped::new();
+    let spl = |args: &[&str]| upped.0.spl(&[&["config"], args].concat());
+    spl(&["list-permission-rules"]).ok();
+    let rule = |name: &str, action: &str, priority: &str, expression: &str| {
+        let args = ["add-permission-rule", "--name", name, "--action", action, "--priority", priority];
+        spl(&[&args[..], &["--expression", expression]].concat())
+    };
+    rule("all", "allow", "1", "true").ok();
+    rule("quiet", "deny", "9", "resource == 'record_write' && record.thread == 'quiet'").ok();
+    rule("broken", "deny", "1", "this is (not CEL").exits(1);
+    let listed = spl(&["list-permission-rules"]).ok().stdout;
+    assert!(listed.find("quiet") < listed.find("all") && listed.contains("record_write"), "{listed}");
+    upped.0.spl(&["learn", "x", "--thread", "quiet"]).ok();
+    spl(&["permissions-enable"]).ok();
+    let ran = upped.0.spl(&["learn", "x", "--thread", "quiet"]).exits(4);
+    assert!(ran.stderr.contains("PERMISSION_DENIED"), "{ran:?}");
+    let ran = spl(&["permissions-unlock"]).exits(1);
+    assert!(ran.stderr.contains("spl serve --stop"), "{ran:?}");
+    upped.0.spl(&["serve", "--stop"]).ok();
+    assert!(spl(&["permissions-unlock"]).ok().stdout.contains("are out of force now"));
+    assert!(spl(&["permissions-unlock"]).ok().stdout.contains("were out of force already"));
+    upped.0.spl(&["serve", "--daemon", "--port", "0"]).ok();
+    upped.0.spl(&["learn", "x", "--thread", "quiet"]).ok();
+    spl(&["permissions-enable"]).ok();
+    spl(&["permissions-disable"]).ok();
+    upped.0.spl(&["learn", "x", "--thread", "quiet"]).ok();
+}
+
+#[test]
+fn settings_are_kept_by_the_instance() {
+    let upped = Upped::new();
+    let show = || upped.0.spl(&["config", "show"]).ok().stdout;
+    assert_eq!(value(&show(), "strict_actor_header"), Some("false"));
+    for (key, given) in [("strict_actor_header", "true"), ("public_url", "https://spl.example")] {
+        upped.0.spl(&["config", "set", key, given]).ok();
+        assert_eq!(value(&show(), key), Some(given));
+    }
+    upped.0.spl(&["config", "set", "public_url", "http://spl.example"]).exits(1);
+    upped.0.spl(&["config", "auth-set-cors-origins", "*"]).exits(1);
+    upped.0.spl(&["serve", "--restart"]).ok();
+    assert_eq!(value(&show(), "strict_actor_header"), Some("true"));
+    let answer = upped.0.spl(&["config", "set", "strict_actor_header", "false", "-o", "json"]).ok().json();
+    assert_eq!(
+        (&answer["object"], &answer["topic"]),
+        (&json!("config_value"), &json!("strict_actor_header"))
+    );
 }

@@ -111,6 +111,12 @@ fn a_saved_token_is_not_sent_to_another_instance() {
     assert!(held.own.heard().is_empty());
     home.home_file("token", &format!("{TOKEN}\norigin {own}\ninstance {DID}\n"), 0o600);
     home.spl(&["token", "info"]).ok();
+    // Another port of this machine is no other instance; another machine is.
+    home.home_file("token", &format!("{TOKEN}\norigin http://127.0.0.1:1\ninstance {DID}\n"), 0o600);
+    home.spl(&["token", "info"]).ok();
+    home.home_file("token", &format!("{TOKEN}\norigin http://192.0.2.1:1\ninstance {DID}\n"), 0o600);
+    let ran = home.spl(&["thread", "list"]).exits(4);
+    assert!(ran.stderr.contains("belongs to http://192.0.2.1:1"), "{ran:?}");
     assert!(held.own.heard().pop().expect("a request").contains("authorization: bearer spl_prod"));
 }
 
@@ -311,4 +317,21 @@ fn a_new_token_is_printed_once_on_stdout() {
     create("create", &["--scopes", "admin", "--grain", "thread:x:read"]).exits(2);
     create("create", &["--scopes", "everything"]).exits(2);
     assert_eq!(create("create", &["-o", "json"]).ok().json()["api_key"], TOKEN);
+}
+
+#[test]
+fn whoever_has_no_token_is_told_how_to_get_one() {
+    let sandbox = Sandbox::new();
+    let bare = Fake::local(|_| error_answer(401, "AUTH_REQUIRED"));
+    let ran = sandbox.spl(&["--server", &bare.url(), "task", "list"]).exits(4);
+    assert!(ran.stderr.contains("hint: run `spl up`") && ran.stderr.contains("spl token save"), "{ran:?}");
+    // What the instance advises is better.
+    let told = Fake::local(|_| {
+        status_answer(
+            401,
+            &json!({ "object": "error", "code": "AUTH_REQUIRED", "message": "no", "hint": "ask Bob" }),
+        )
+    });
+    let ran = sandbox.spl(&["--server", &told.url(), "task", "list"]).exits(4);
+    assert!(ran.stderr.contains("ask Bob") && !ran.stderr.contains("spl up"), "{ran:?}");
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Account, CreateArgs, warn_of_no_actors};
 use crate::{
     client::{Answer, Client},
+    clock,
     commands::{Outcome, status},
     context::Context,
     error::Failure,
@@ -132,10 +133,7 @@ fn create(ctx: &Context, args: &CreateArgs) -> Outcome {
         ctx.out.answer(if narrowed { shown.to_string() } else { answer.body }.as_str())?;
     }
     if actors.is_empty() {
-        if args.actors.is_none() {
-            output::note("--actors was not given");
-        }
-        warn_of_no_actors(&account.id);
+        warn_of_no_actors(&account.id, args.actors.is_some());
     }
     finish(ctx, &client, &account, false)
 }
@@ -170,6 +168,9 @@ fn finish(ctx: &Context, client: &Client, account: &Account, is_first: bool) -> 
         out.field("scopes", text::safe(&account.scopes.join(",")))?;
         if let Some(token_id) = &account.token_id {
             out.field("token id", text::safe(token_id))?;
+        }
+        if let Some(at) = &account.expires_at {
+            out.field("expires", format_args!("{} ({})", text::safe(at), text::ago(at, clock::now())))?;
         }
         if let Some(token) = &account.api_key {
             out.field("api_key", text::safe(token.expose()))?;

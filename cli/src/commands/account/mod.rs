@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     duration,
     error::Failure,
-    output,
+    output, prompt,
     scopes::{self, ActorList, ScopeList},
     text,
     token::{Secret, parse_env_tag},
@@ -138,6 +138,7 @@ struct Account {
     rotated_token_presented_at: Option<String>,
     api_key: Option<Secret>,
     token_id: Option<String>,
+    expires_at: Option<String>,
     tokens_still_wider: Vec<String>,
     hint: Option<String>,
 }
@@ -165,7 +166,7 @@ fn update(ctx: &Context, args: &UpdateArgs) -> Outcome {
     let answer = client.patch(&["v1", "service-accounts", &args.id]).json(&Value::Object(body)).send()?;
     let account: Account = answer.parse()?;
     if args.actors.as_ref().is_some_and(|list| list.0.is_empty()) {
-        warn_of_no_actors(&args.id);
+        warn_of_no_actors(&args.id, true);
     }
     if !account.tokens_still_wider.is_empty() {
         let count = text::counted(account.tokens_still_wider.len() as u64, "older token");
@@ -196,6 +197,11 @@ struct Revoked {
 
 fn revoke(ctx: &Context, id: &str) -> Outcome {
     let client = ctx.client()?;
+    let is_own = is_own(ctx, id)?;
+    let question = "This is the account of the token you use: you will be locked out. Revoke it for good?";
+    if is_own && ctx.out.is_human() && prompt::is_possible() && !prompt::confirm(question)? {
+        return Err(Failure::refused("nothing was revoked"));
+    }
     let answer = client.delete(&["v1", "service-accounts", id]).send()?;
     if ctx.out.is_human() {
         let revoked: Revoked = answer.parse()?;
@@ -205,28 +211,40 @@ fn revoke(ctx: &Context, id: &str) -> Outcome {
     } else {
         ctx.out.answer(&answer.body)?;
     }
-    note_own_account_gone(ctx, id)?;
+    if is_own {
+        note_own_account_gone(ctx)?;
+    }
     Ok(0)
 }
 
-/// Says so where the token in use was one of the account's.
-fn note_own_account_gone(ctx: &Context, id: &str) -> Result<(), Failure> {
-    let Some(active) = ctx.active_token()? else { return Ok(()) };
-    if active.token.shape().is_some_and(|shape| shape.service_account_id == id) {
-        let source = ctx.source_in_words(Some(active.source));
-        output::warn(format_args!("the token you use ({source}) was one of them, and has ended"));
-        output::note(
-            "to get back in without one: spl serve --stop && spl serve --daemon --insecure-localhost,",
-        );
-        output::note("  then: spl service-account list, and spl token rotate <sa_id> of one that is left,");
-        output::note("  or, where none is left: spl service-account create --bootstrap --name admin");
-    }
+/// Whether the token in use is one of the account's.
+fn is_own(ctx: &Context, id: &str) -> Result<bool, Failure> {
+    let shape = ctx.active_token()?.and_then(|active| active.token.shape());
+    Ok(shape.is_some_and(|shape| shape.service_account_id == id))
+}
+
+/// Says that the token in use has ended with its account.
+fn note_own_account_gone(ctx: &Context) -> Result<(), Failure> {
+    let source = ctx.source_in_words(ctx.active_token()?.map(|active| active.source));
+    output::warn(format_args!("the token you use ({source}) was one of them, and has ended"));
+    output::note("to get back in without one: spl serve --stop && spl serve --daemon --insecure-localhost,");
+    output::note(
+        "  then: spl service-account list, and spl token rotate <sa_id> --save of one that is left,",
+    );
+    let actor = ctx.own_actor()?;
+    output::note(format_args!(
+        "  or: spl service-account create --name admin --scopes admin --actors {} --with-token",
+        text::safe(&actor)
+    ));
     Ok(())
 }
 
 /// No token of an account without actors can do anything.
-fn warn_of_no_actors(id: &str) {
-    output::warn("the account lists no actor: every request with a token of it is refused");
+fn warn_of_no_actors(id: &str, was_given: bool) {
+    let why = if was_given { "" } else { " (--actors was not given)" };
+    output::warn(format_args!(
+        "the account lists no actor{why}: every request with a token of it is refused"
+    ));
     let id = text::safe(id);
     output::note(format_args!("mend it: spl service-account update {id} --actors did:sync:user:<name>"));
     output::note(format_args!("or drop it: spl service-account revoke {id}"));

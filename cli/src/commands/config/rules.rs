@@ -7,9 +7,10 @@ use serde_json::json;
 use crate::{
     commands::Outcome,
     context::Context,
-    output, pages,
+    output,
     table::{Cell, Table, Tint},
     text,
+    view::Page,
 };
 
 /// A permission rule.
@@ -86,18 +87,29 @@ struct Rule {
     priority: i64,
     expression: String,
     enabled: bool,
-    failures: u64,
+    failures: Failures,
+}
+
+/// How often a rule could not be evaluated: a deny rule denies then, an allow rule says nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Failures {
+    failed: u64,
+    over_bound: u64,
 }
 
 /// Prints all rules, in the order in which they are asked.
 pub(super) fn list(ctx: &Context) -> Outcome {
     let client = ctx.client()?;
-    let whole = pages::whole(&client, &["v1", "config", "permission-rules"], None)?;
-    let mut rules: Vec<Rule> = whole.parse()?;
+    // There are few: they are never paged.
+    let answer = client.get(&["v1", "config", "permission-rules"]).send()?;
     if !ctx.out.is_human() {
-        whole.print(ctx)?;
+        ctx.out.answer(&answer.body)?;
         return Ok(0);
     }
+    let page: Page<Rule> = answer.parse()?;
+    page.note_rest();
+    let mut rules = page.data;
     if rules.is_empty() {
         ctx.out.line(
             ctx.out.palette().dim("no permission rules; see `spl config add-permission-rule --help`"),
@@ -108,13 +120,14 @@ pub(super) fn list(ctx: &Context) -> Outcome {
     let mut table = Table::new(&["PRIORITY", "NAME", "ACTION", "STATUS", "FAILURES", "EXPRESSION"], &[0, 4]);
     for rule in &rules {
         let (status, tint) = if rule.enabled { ("enabled", Tint::Good) } else { ("disabled", Tint::Dim) };
-        let failed = if rule.failures > 0 { Some(Tint::Bad) } else { None };
+        let failures = rule.failures.failed + rule.failures.over_bound;
+        let failed = if failures > 0 { Some(Tint::Bad) } else { None };
         table.row(vec![
             Cell::plain(rule.priority.to_string()),
             Cell::plain(&rule.name),
             Cell::plain(&rule.action),
             Cell::tinted(status, tint),
-            Cell::tinted(text::count(rule.failures), failed),
+            Cell::tinted(text::count(failures), failed),
             Cell::plain(&rule.expression),
         ]);
     }

@@ -143,6 +143,8 @@ fn spawn(ctx: &Context, start: &StartArgs, once: &OnceArgs, out: File) -> Result
         .args(once.to_arguments())
         .args(input.is_some().then_some(handover::FLAG))
         .env_remove(args::BOOTSTRAP_TOKEN)
+        // Whoever starts an instance may hold a token; the instance has no use for it.
+        .env_remove(args::TOKEN)
         // A background process keeps no directory busy.
         .current_dir("/")
         .stdin(input.map_or_else(Stdio::null, Stdio::from))

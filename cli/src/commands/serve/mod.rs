@@ -120,8 +120,8 @@ struct OnceArgs {
     /// Accept a log that is older than the last one acknowledged; revokes every token and open invite in it
     #[arg(long)]
     accept_older_log: bool,
-    /// Spare this token: its id, 64 hex digits, as `spl token info` prints it
-    #[arg(long, value_name = "TOKEN_ID", requires = "accept_older_log", value_parser = parse_token_id)]
+    /// After a restore, or with --accept-older-log: spare this token, named by the id in `spl token info`
+    #[arg(long, value_name = "TOKEN_ID", value_parser = parse_token_id)]
     keep_token: Option<String>,
     /// Start though the clock is more than a day behind the log
     #[arg(long)]
