@@ -114,12 +114,11 @@ impl Home {
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// The address of the instance that holds the lock now.
+    /// The address of the instance that holds the lock now: recorded by the very process that lives and holds it.
+    /// What a killed one left behind may be anybody's address by now, whoever holds the lock meanwhile.
     pub(crate) fn held_url(&self) -> Result<Option<String>, Failure> {
-        if !self.is_held() {
-            return Ok(None);
-        }
-        Ok(self.instance()?.map(|instance| instance.url))
+        let Some(process) = self.running() else { return Ok(None) };
+        Ok(self.instance()?.filter(|instance| instance.pid == process.pid).map(|instance| instance.url))
     }
 
     /// The local proof that the running instance wrote: 64 hex digits.

@@ -22,6 +22,30 @@ pub struct Context<'a> {
     pub caller: &'a Caller,
 }
 
+/// A secret text. It cannot be logged, compared or serialised, and is wiped when dropped.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes a secret in.
+    #[must_use]
+    pub fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
+    /// The text, for the one place that needs it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// Randomness as a value: a seed from the system's generator, expanded under labels so that no two uses of one
 /// command give the same bytes.
 pub struct Entropy(Zeroizing<[u8; 32]>);

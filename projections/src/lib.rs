@@ -26,5 +26,5 @@ pub mod tokens;
 pub mod visibility;
 mod world;
 
-pub use context::{Context, Entropy};
+pub use context::{Context, Entropy, Secret};
 pub use world::{Command, Guarded, World};

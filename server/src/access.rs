@@ -103,7 +103,7 @@ pub(crate) fn has_local_proof(instance: &Instance, peer: &Peer, headers: &Header
     let (Some(proof), None) = (sent.next(), sent.next()) else { return false };
     is_local(peer, headers, uri)
         && !headers.contains_key(header::ORIGIN)
-        && bool::from(proof.as_bytes().ct_eq(instance.local_proof.as_bytes()))
+        && bool::from(proof.as_bytes().ct_eq(instance.local_proof.reveal().as_bytes()))
 }
 
 fn is_reading(method: &Method) -> bool {

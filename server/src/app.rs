@@ -8,9 +8,8 @@ use std::{
 
 use serde_json::Value;
 use spl_kernel::{identity::PrivateKey, log::Log, time::UnixMillis};
-use spl_projections::World;
+use spl_projections::{Secret, World};
 use tokio::sync::{Semaphore, watch};
-use zeroize::Zeroizing;
 
 use crate::{
     activity::{Activity, Thefts},
@@ -66,7 +65,7 @@ pub(crate) struct Instance {
     pub(crate) own_origins: Vec<String>,
     pub(crate) bound: SocketAddr,
     /// What proves that a local request comes from the home's owner.
-    pub(crate) local_proof: Zeroizing<String>,
+    pub(crate) local_proof: Secret,
     pub(crate) started: Instant,
     pub(crate) shutdown: watch::Receiver<bool>,
     /// Memory that request bodies may take, all together.

@@ -55,7 +55,7 @@ async fn from_environment(app: &Instance, options: &ServeOptions) -> Result<(), 
     if !app.published.world().accounts.is_empty() {
         return Ok(());
     }
-    if !is_environment_secret(secret) {
+    if !is_environment_secret(secret.reveal()) {
         tracing::warn!(
             "SPL_BOOTSTRAP_TOKEN is not used: it must be 32 to 256 printable ASCII characters without spaces, at least 10 different ones"
         );

@@ -34,4 +34,5 @@ mod wire;
 mod writer;
 
 pub use run::{ServeError, ServeOptions, run, serve_until};
+pub use spl_projections::Secret;
 pub use spl_projections::reserved::{is_reserved_kind, is_reserved_thread};

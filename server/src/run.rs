@@ -10,6 +10,7 @@ use std::{
 use futures_util::FutureExt as _;
 use serde_json::json;
 use spl_kernel::log::verify::chain_of_causes;
+use spl_projections::Secret;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -75,7 +76,7 @@ pub struct ServeOptions {
     /// What is logged, as `RUST_LOG` has it.
     pub log_filter: Option<String>,
     /// `SPL_BOOTSTRAP_TOKEN`: the secret of a first account's token, where no account was ever made.
-    pub bootstrap_token: Option<Zeroizing<String>>,
+    pub bootstrap_token: Option<Secret>,
     /// The actor of that account.
     pub bootstrap_actor: String,
 }
@@ -182,6 +183,8 @@ async fn serve(
     stop_when: impl Future<Output = ()> + Send + 'static,
 ) -> Result<HomeLock, ServeError> {
     let Booted { home, lock, log, world, key, did } = booted;
+    // What a process left behind that was killed names an address where anybody may listen by now.
+    remove_run_files(&home, &RUN_FILES);
     let listeners = bind(&options).await?;
     let Some(bound) = listeners.last().map(TcpListener::local_addr).transpose()? else { return Ok(lock) };
     let (stop, stopping) = watch::channel(false);
@@ -230,11 +233,14 @@ async fn serve(
     let stops_already = (&mut stop_when).now_or_never().is_some();
     write_run_files(&app, &local_url)?;
     tracing::info!(url = local_url, instance = app.did, records = app.log.head().sequence, "ready");
+    let told = app.home.clone();
     let stopper = tokio::spawn(async move {
         if !stops_already {
             stop_when.await;
         }
         tracing::info!("stopping; a second signal ends at once");
+        // Before the port is free for anybody: nobody is to send a secret there any more.
+        remove_run_files(&told, &[INSTANCE_FILE, PROOF_FILE]);
         stop.send_replace(true);
     });
     listen::serve(listeners, router(app.clone()), stopping).await;
@@ -248,7 +254,7 @@ async fn serve(
     if tokio::time::timeout(STOP_MAX, finished).await.is_err() {
         tracing::error!("the writer did not end in time");
     }
-    remove_run_files(&app.home);
+    remove_run_files(&app.home, &RUN_FILES);
     stopper.abort();
     tracing::info!("stopped");
     Ok(lock)
@@ -288,10 +294,10 @@ fn own_origins(bound: SocketAddr) -> Vec<String> {
     origins
 }
 
-fn local_proof() -> Result<Zeroizing<String>, ServeError> {
+fn local_proof() -> Result<Secret, ServeError> {
     let mut random = Zeroizing::new([0; 32]);
     env::fill_random(&mut *random)?;
-    Ok(Zeroizing::new(data_encoding::HEXLOWER.encode(&*random)))
+    Ok(Secret::new(Zeroizing::new(data_encoding::HEXLOWER.encode(&*random))))
 }
 
 fn warn_at_start(app: &Instance) {
@@ -315,7 +321,11 @@ fn warn_at_start(app: &Instance) {
     }
 }
 
-const RUN_FILES: [&str; 3] = ["instance.json", "spl.pid", "local"];
+/// Where the instance listens.
+const INSTANCE_FILE: &str = "instance.json";
+/// What proves that a local request is the owner's.
+const PROOF_FILE: &str = "local";
+const RUN_FILES: [&str; 3] = [INSTANCE_FILE, "spl.pid", PROOF_FILE];
 
 fn write_run_files(app: &Instance, url: &str) -> Result<(), ServeError> {
     let pid = std::process::id();
@@ -327,12 +337,12 @@ fn write_run_files(app: &Instance, url: &str) -> Result<(), ServeError> {
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": env::now().to_string(),
     });
-    write_private(&app.home.run("local"), app.local_proof.as_bytes())?;
+    write_private(&app.home.run(PROOF_FILE), app.local_proof.reveal().as_bytes())?;
     write_private(
         &app.home.run("spl.pid"),
         format!("{pid} {}\n", start_ticks(pid).unwrap_or_default()).as_bytes(),
     )?;
-    write_private(&app.home.run("instance.json"), format!("{description}\n").as_bytes())?;
+    write_private(&app.home.run(INSTANCE_FILE), format!("{description}\n").as_bytes())?;
     Ok(())
 }
 
@@ -344,8 +354,8 @@ fn start_ticks(pid: u32) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
-fn remove_run_files(home: &Home) {
-    for name in RUN_FILES {
+fn remove_run_files(home: &Home, names: &[&str]) {
+    for name in names {
         // What is already gone is as good as removed.
         let _ = std::fs::remove_file(home.run(name));
     }

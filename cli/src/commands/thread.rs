@@ -10,7 +10,7 @@ use crate::{
     clock,
     commands::Outcome,
     context::Context,
-    lookup,
+    lookup, offline,
     table::{Cell, Table, Tint},
     text,
     view::{self, Page, Record},
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Subcommand)]
 pub(crate) enum ThreadCommand {
     /// List threads, in the order of their first record
-    List(PageArgs),
+    List(ListArgs),
     /// Show where a thread stands, and who takes part
     #[command(after_help = "\
 Examples:
@@ -113,7 +113,18 @@ pub(crate) fn run(ctx: &Context, command: ThreadCommand) -> Outcome {
     }
 }
 
-fn list(ctx: &Context, page: &PageArgs) -> Outcome {
+/// Which threads to list.
+#[derive(Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    page: PageArgs,
+    /// Show the threads that the instance itself writes too, where the token may see them
+    #[arg(long)]
+    reserved: bool,
+}
+
+fn list(ctx: &Context, args: &ListArgs) -> Outcome {
+    let ListArgs { page, reserved } = args;
     let client = ctx.client()?;
     let answer = client
         .get(&["v1", "threads"])
@@ -124,8 +135,9 @@ fn list(ctx: &Context, page: &PageArgs) -> Outcome {
         ctx.out.answer(&answer.body)?;
         return Ok(0);
     }
-    let threads: Page<ThreadRow> = answer.parse()?;
-    if threads.data.is_empty() {
+    let mut threads: Page<ThreadRow> = answer.parse()?;
+    threads.data.retain(|thread| *reserved || !offline::is_reserved_thread(&thread.id));
+    if threads.data.is_empty() && threads.next_cursor.is_none() {
         ctx.out.line(ctx.out.palette().dim("no threads yet; open one with `spl intend \"…\"`"))?;
         return Ok(0);
     }

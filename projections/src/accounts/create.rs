@@ -11,7 +11,7 @@ use crate::{
     World,
     audit::{list, mirror_token, scope_list},
     consent,
-    context::Context,
+    context::{Context, Secret},
     decision::{Change, Decision, Issued, Outcome, Parent},
     names::check_name,
     scope::{Scope, Scopes},
@@ -50,7 +50,7 @@ pub enum ChosenToken {
     /// The client made it; this is its id.
     Id(TokenId),
     /// `SPL_BOOTSTRAP_TOKEN` is its secret.
-    Environment(zeroize::Zeroizing<String>),
+    Environment(Secret),
 }
 
 /// An account to make.
@@ -193,7 +193,7 @@ pub(crate) fn bootstrap(world: &World, new: &Bootstrap, context: &Context<'_>) -
         }
         ChosenToken::Drawn => tokens::Chosen::Drawn,
         ChosenToken::Id(id) => tokens::Chosen::Id(*id),
-        ChosenToken::Environment(secret) => tokens::Chosen::Secret(secret),
+        ChosenToken::Environment(secret) => tokens::Chosen::Secret(secret.reveal()),
     };
     let id = if environment {
         ENVIRONMENT_ACCOUNT.to_owned()

@@ -91,11 +91,10 @@ fn create(ctx: &Context, args: &CreateArgs) -> Outcome {
             Failure::usage("--expires-in is about a token, and none is made").hint("add --with-token")
         );
     }
-    let scopes = match &args.scopes {
-        Some(list) => Some(list.0.clone()),
-        None if narrowed => Some(scopes::coarse(&args.grain)),
-        None => None,
-    };
+    // The account is narrowed as its token is: whatever is minted or rotated for it later stays within the grains.
+    let given = args.scopes.as_ref().map(|list| list.0.as_slice());
+    let scopes =
+        if narrowed { Some(scopes::narrowed(given, &args.grain)?) } else { given.map(<[String]>::to_vec) };
     let actors = args.actors.as_ref().map(|list| list.0.clone()).unwrap_or_default();
     let mut body = Map::from_iter([
         ("name".to_owned(), Value::from(args.name.clone())),
@@ -103,57 +102,20 @@ fn create(ctx: &Context, args: &CreateArgs) -> Outcome {
     ]);
     body.extend(scopes.map(|scopes| ("scopes".to_owned(), scopes.into())));
     body.extend(args.env_tag.clone().map(|tag| ("env_tag".to_owned(), tag.into())));
-    if args.with_token && !narrowed {
+    if args.with_token || narrowed {
         body.insert("with_token".to_owned(), true.into());
         body.extend(args.expires_in.map(|seconds| ("expires_in_seconds".to_owned(), seconds.into())));
     }
-    // What cannot work is found out before anything is made.
-    let token_scopes = narrowed.then(|| scopes::narrowed(None, &args.grain)).transpose()?;
     let client = ctx.client()?;
     let answer = client.post(&["v1", "service-accounts"]).json(&Value::Object(body)).send()?;
-    let mut account: Account = answer.parse()?;
-    let mut shown = answer.json()?;
-    if let Some(token_scopes) = token_scopes {
-        let token = mint(args, &client, &account, &token_scopes)?;
-        for (from, to) in [
-            ("api_key", "api_key"),
-            ("token_id", "token_id"),
-            ("scopes", "token_scopes"),
-            ("expires_at", "expires_at"),
-        ] {
-            if let Some(value) = token.get(from).filter(|value| !value.is_null()) {
-                shown[to] = value.clone();
-            }
-        }
-        account = serde_json::from_value(shown.clone())
-            .map_err(|e| Failure::refused(format!("the instance's answer has an unexpected shape: {e}")))?;
-        account.scopes = token_scopes;
-    }
+    let account: Account = answer.parse()?;
     if !ctx.out.is_human() {
-        ctx.out.answer(if narrowed { shown.to_string() } else { answer.body }.as_str())?;
+        ctx.out.answer(&answer.body)?;
     }
     if actors.is_empty() {
         warn_of_no_actors(&account.id, args.actors.is_some());
     }
     finish(ctx, &client, &account, false)
-}
-
-/// Makes the narrowed token of a new account.
-fn mint(args: &CreateArgs, client: &Client, account: &Account, scopes: &[String]) -> Result<Value, Failure> {
-    let mut body = json!({ "service_account_id": account.id, "scopes": scopes });
-    if let Value::Object(members) = &mut body {
-        members.extend(args.env_tag.clone().map(|tag| ("env_tag".to_owned(), tag.into())));
-        members.extend(args.expires_in.map(|seconds| ("expires_in_seconds".to_owned(), seconds.into())));
-    }
-    let sent = client.post(&["v1", "tokens"]).json(&body).send().and_then(|answer| answer.json());
-    sent.map_err(|failure| {
-        let grains: Vec<String> = args.grain.iter().map(|grain| format!(" --grain {grain}")).collect();
-        failure.hint(format!(
-            "the account {id} was made, its token was not; make it with `spl token create --sa {id}{}`",
-            grains.concat(),
-            id = account.id,
-        ))
-    })
 }
 
 /// Says what was made, its token once, and what comes next.

@@ -58,7 +58,7 @@ Examples:
       --scopes records:read --with-token
   spl service-account create --name \"ci\" --actors did:sync:svc:ci --with-token --expires-in 90d
   spl service-account create --name reader --actors did:sync:svc:reader \\
-      --grain thread:music.library:read                 a token for one thread only
+      --grain thread:music.library:read                 an account and a token for one thread only
 
 Scopes:
   records:read        read records and threads       records:write   write records

@@ -25,6 +25,8 @@ struct Setting {
     value: Value,
     #[serde(default)]
     source: String,
+    /// The record that set it.
+    record_id: Option<String>,
 }
 
 /// Prints all settings. That no instance runs is no failure.
@@ -102,11 +104,12 @@ fn print_local(ctx: &Context, local: &[(&'static str, String)]) -> Result<(), Fa
 fn print_instance(ctx: &Context, settings: &Settings) -> Result<(), Failure> {
     if !ctx.out.is_terminal() {
         return settings.settings.iter().try_for_each(|setting| {
-            ctx.out.line(format_args!(
-                "{} {}",
-                text::safe(&setting.topic),
-                text::safe(&in_words(&setting.value))
-            ))
+            let topic = text::safe(&setting.topic);
+            ctx.out.line(format_args!("{topic} {}", text::safe(&in_words(&setting.value))))?;
+            match &setting.record_id {
+                Some(record) => ctx.out.line(format_args!("{topic}.set_by {}", text::safe(record))),
+                None => Ok(()),
+            }
         });
     }
     ctx.out.line(format_args!("\n{}", ctx.out.palette().bold("Instance")))?;
@@ -114,11 +117,19 @@ fn print_instance(ctx: &Context, settings: &Settings) -> Result<(), Failure> {
     for setting in &settings.settings {
         table.row(vec![
             Cell::plain(&setting.topic),
-            Cell::tinted(&setting.source, Tint::Dim),
+            Cell::tinted(set_by(setting), Tint::Dim),
             Cell::plain(in_words(&setting.value)),
         ]);
     }
     table.print(&ctx.out)
+}
+
+/// What set a value: the beginning of a record's id, the command line, or nobody.
+fn set_by(setting: &Setting) -> String {
+    match &setting.record_id {
+        Some(record) => format!("record {}", record.chars().take(12).collect::<String>()),
+        None => setting.source.clone(),
+    }
 }
 
 /// A value in one word where it is one: `true`, an address, a list with commas.

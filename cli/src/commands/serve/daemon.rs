@@ -250,9 +250,16 @@ fn stop_running(ctx: &Context) -> Result<Option<Process>, Failure> {
 /// Stops the instance where one runs, and starts it with what it was started with before; what is given now
 /// wins.
 pub(super) fn restart(ctx: &Context, given: StartArgs, once: &OnceArgs) -> Outcome {
-    let kept = kept(ctx)?;
+    let arguments = given.or(kept(ctx)?);
+    // What cannot be bound is found out while there is still an instance.
+    if let Some(host) = arguments.host
+        && let Err(error) = std::net::TcpListener::bind((host, 0))
+    {
+        return Err(Failure::refused(format!("{host} is no address that can be listened on here: {error}"))
+            .hint("`ip address` lists the addresses of this machine; the instance goes on as it is"));
+    }
     stop_running(ctx)?;
-    start(ctx, &given.or(kept), once)
+    start(ctx, &arguments, once)
 }
 
 /// What the instance was started with before.

@@ -176,7 +176,7 @@ fn foreground(ctx: &Context, args: ServeArgs) -> Outcome {
         accept_clock: once.accept_clock,
         foreground: !args.daemonized,
         log_filter: start.log.log_filter.filter(|filter| !filter.is_empty()),
-        bootstrap_token,
+        bootstrap_token: bootstrap_token.map(spl_server::Secret::new),
         bootstrap_actor,
     })
     .map_err(|e| Failure::refused(e.to_string()))?;
