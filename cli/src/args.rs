@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     commands::{
-        account, backup, completion, config, emit, export, import, record, serve, task, thread, token, up,
-        verify,
+        account, backup, completion, config, consent, emit, export, import, record, serve, task, thread,
+        token, up, verify,
     },
     token::Secret,
 };
@@ -206,6 +206,9 @@ pub(crate) enum Command {
     /// Show and change settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Give and take back what operators may see and change of other people's
+    #[command(subcommand)]
+    Consent(consent::ConsentCommand),
     /// Get, post or query records
     #[command(subcommand)]
     Record(record::RecordCommand),

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod backup;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod consent;
 pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod export;
@@ -43,6 +44,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::ServiceAccount(command) => account::run(ctx, command),
         Command::Token(command) => token::run(ctx, command),
         Command::Config(command) => config::run(ctx, command),
+        Command::Consent(command) => consent::run(ctx, command),
         Command::Record(command) => record::run(ctx, command),
         Command::Thread(command) => thread::run(ctx, command),
         Command::Task(command) => task::run(ctx, command),

@@ -7,10 +7,9 @@ use serde_json::json;
 use crate::{
     commands::Outcome,
     context::Context,
-    output,
+    output, pages,
     table::{Cell, Table, Tint},
     text,
-    view::Page,
 };
 
 /// A permission rule.
@@ -101,15 +100,12 @@ struct Failures {
 /// Prints all rules, in the order in which they are asked.
 pub(super) fn list(ctx: &Context) -> Outcome {
     let client = ctx.client()?;
-    // There are few: they are never paged.
-    let answer = client.get(&["v1", "config", "permission-rules"]).send()?;
+    let whole = pages::whole(&client, &["v1", "config", "permission-rules"], None)?;
     if !ctx.out.is_human() {
-        ctx.out.answer(&answer.body)?;
+        whole.print(ctx)?;
         return Ok(0);
     }
-    let page: Page<Rule> = answer.parse()?;
-    page.note_rest();
-    let mut rules = page.data;
+    let mut rules: Vec<Rule> = whole.parse()?;
     if rules.is_empty() {
         ctx.out.line(
             ctx.out.palette().dim("no permission rules; see `spl config add-permission-rule --help`"),
