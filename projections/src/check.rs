@@ -27,7 +27,26 @@ pub struct LiveToken<'a> {
     row: &'a Row,
 }
 
-impl LiveToken<'_> {
+/// An account's row, and whether it alone allows the claim.
+#[derive(Clone, Copy)]
+struct Standing<'a> {
+    row: &'a Row,
+    allows: bool,
+}
+
+impl<'a> Standing<'a> {
+    #[inline]
+    fn of(row: &'a Row, claimed: Option<&str>) -> Self {
+        Self { row, allows: claimed.map_or_else(|| row.has_actors(), |actor| row.lists(actor)) }
+    }
+}
+
+impl<'a> LiveToken<'a> {
+    #[inline]
+    fn of(id: TokenId, entry: &'a Entry, row: &'a Row, now: UnixMillis) -> Option<Self> {
+        (entry.is_live(now) && row.is_alive()).then_some(Self { id, entry, row })
+    }
+
     /// The token.
     #[must_use]
     pub fn id(&self) -> TokenId {
@@ -90,12 +109,18 @@ impl World {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(auth_invalid());
         }
-        // Asked for before the digest is known, so that memory is waited for while the token is hashed. It is
+        // Asked before the digest is known, so that memory is waited for while the token is hashed. It is
         // believed only where the token that is found is this account's.
-        let named = self.accounts.named(token);
+        let named = self.accounts.named(token).map(|row| Standing::of(row, claimed));
         // Nothing else of the text is looked at: a stored digest proves its form.
-        let live = self.live(TokenId::of(token), named, now).ok_or_else(auth_invalid)?;
-        self.may(&live, gate, claimed)?;
+        let id = TokenId::of(token);
+        let entry = self.tokens.get(&id).ok_or_else(auth_invalid)?;
+        let standing = match named {
+            Some(named) if named.row.number() == entry.account => named,
+            _ => Standing::of(self.accounts.row(entry.account).ok_or_else(auth_invalid)?, claimed),
+        };
+        let live = LiveToken::of(id, entry, standing.row, now).ok_or_else(auth_invalid)?;
+        self.decide_on(&live, standing, gate, claimed)?;
         Ok(live)
     }
 
@@ -103,22 +128,25 @@ impl World {
     #[inline]
     #[must_use]
     pub fn live_token(&self, id: &TokenId, now: UnixMillis) -> Option<LiveToken<'_>> {
-        self.live(*id, None, now)
-    }
-
-    #[inline]
-    fn live<'a>(&'a self, id: TokenId, named: Option<&'a Row>, now: UnixMillis) -> Option<LiveToken<'a>> {
-        let entry = self.tokens.get(&id)?;
-        let named = named.filter(|row| row.number() == entry.account);
-        let row = named.or_else(|| self.accounts.row(entry.account))?;
-        (entry.is_live(now) && row.is_alive()).then_some(LiveToken { id, entry, row })
+        let entry = self.tokens.get(id)?;
+        LiveToken::of(*id, entry, self.accounts.row(entry.account)?, now)
     }
 
     /// What a live token may: layer 1, second half, and layer 2 for the actor in the header.
-    #[inline]
     pub(crate) fn may(
         &self,
         live: &LiveToken<'_>,
+        gate: &Gate,
+        claimed: Option<&str>,
+    ) -> Result<(), Refusal> {
+        self.decide_on(live, Standing::of(live.row, claimed), gate, claimed)
+    }
+
+    #[inline]
+    fn decide_on(
+        &self,
+        live: &LiveToken<'_>,
+        standing: Standing<'_>,
         gate: &Gate,
         claimed: Option<&str>,
     ) -> Result<(), Refusal> {
@@ -130,12 +158,10 @@ impl World {
                 live.account().id
             )));
         }
-        if !live.row.has_actors() {
-            return Err(no_actors(&live.account().id));
-        }
         match claimed {
-            Some(actor) if !live.row.lists(actor) => self.claim_of_another(live, gate, actor),
-            _ => Ok(()),
+            _ if standing.allows => Ok(()),
+            Some(actor) if live.row.has_actors() => self.claim_of_another(live, gate, actor),
+            _ => Err(no_actors(&live.account().id)),
         }
     }
 

@@ -157,9 +157,20 @@ pub(crate) fn rotated_presented(app: &App, token: TokenId) {
     if !app.activity.is_news(token) {
         return;
     }
-    tracing::warn!("a token was presented that a rotation had ended: a copy of it is in other hands");
     let app = app.clone();
-    tokio::spawn(async move { note(&app, Command::NoteRotatedPresented(token)).await });
+    tokio::spawn(async move {
+        // A process before this one may have told it.
+        let told = {
+            let app = app.clone();
+            tokio::task::spawn_blocking(move || app.thefts.last_of_token(&app, token)).await
+        };
+        let since = UnixMillis(app.now().0.saturating_sub(HOUR.as_secs() * 1000));
+        if matches!(told, Ok(Ok(Some(at))) if at > since) {
+            return;
+        }
+        tracing::warn!("a token was presented that a rotation had ended: a copy of it is in other hands");
+        note(&app, Command::NoteRotatedPresented(token)).await;
+    });
 }
 
 /// When ended tokens were presented, by account: gathered from the trail as far as it goes, when somebody asks.
@@ -169,7 +180,8 @@ pub(crate) struct Thefts(Mutex<Found>);
 #[derive(Debug, Default)]
 struct Found {
     through: u64,
-    at: HashMap<String, UnixMillis>,
+    of_account: HashMap<String, UnixMillis>,
+    of_token: HashMap<TokenId, UnixMillis>,
 }
 
 /// Records of the trail read at once.
@@ -179,27 +191,46 @@ impl Thefts {
     /// When an ended token of each account was last presented.
     pub(crate) fn by_account(&self, app: &Instance) -> Result<HashMap<String, UnixMillis>, StoreError> {
         let mut found = lock(&self.0);
+        found.catch_up(app)?;
+        Ok(found.of_account.clone())
+    }
+
+    /// When an ended token was last presented, as the trail tells it.
+    fn last_of_token(&self, app: &Instance, token: TokenId) -> Result<Option<UnixMillis>, StoreError> {
+        let mut found = lock(&self.0);
+        found.catch_up(app)?;
+        Ok(found.of_token.get(&token).copied())
+    }
+}
+
+impl Found {
+    /// Reads what the trail has got since the last time.
+    fn catch_up(&mut self, app: &Instance) -> Result<(), StoreError> {
         loop {
-            let sequences =
-                app.log.index().thread(audit::TOKENS_THREAD, Range::after(found.through, BATCH))?;
-            let Some(last) = sequences.last() else { return Ok(found.at.clone()) };
+            let range = Range::after(self.through, BATCH);
+            let sequences = app.log.index().thread(audit::TOKENS_THREAD, range)?;
+            let Some(last) = sequences.last() else { return Ok(()) };
             for stored in app.log.reader()?.records(&sequences)? {
-                if let Some(account) = presented_account(&stored) {
-                    found.at.insert(account, stored.committed_at);
+                if let Some((account, token)) = presented(&stored) {
+                    self.of_account.insert(account, stored.committed_at);
+                    self.of_token.insert(token, stored.committed_at);
                 }
             }
-            found.through = *last;
+            self.through = *last;
         }
     }
 }
 
-fn presented_account(stored: &StoredRecord) -> Option<String> {
+/// The account and token of a record that tells of one presented after its end.
+fn presented(stored: &StoredRecord) -> Option<(String, TokenId)> {
     if !stored.record.body.contains("\"rotated_token_presented\"") {
         return None;
     }
     let bounds = Bounds { levels: limits::BODY_LEVELS_MAX, values: limits::BODY_VALUES_MAX };
     let body = Json::parse(stored.record.body.as_bytes(), bounds).ok()?;
     let body = body.as_object()?;
-    let presented = body.str("event_kind") == Some("rotated_token_presented");
-    body.str("service_account_id").filter(|_| presented).map(str::to_owned)
+    if body.str("event_kind") != Some("rotated_token_presented") {
+        return None;
+    }
+    Some((body.str("service_account_id")?.to_owned(), TokenId::parse(body.str("token_id")?)?))
 }

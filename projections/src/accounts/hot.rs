@@ -17,10 +17,10 @@ use crate::tokens::{Index, Key};
 /// Longest actor that stands in its account's row, in bytes.
 const FIRST_BYTES_MAX: usize = 34;
 
-/// What decides of an account, beside the account.
+/// What decides of an account.
 #[derive(Clone)]
 pub(crate) struct Row {
-    account: Arc<Account>,
+    rest: Arc<Rest>,
     number: u32,
     alive: bool,
     /// The length of the first actor; 0 where there is none, or where it is too long.
@@ -31,30 +31,41 @@ pub(crate) struct Row {
 // With its key one line of 64 bytes.
 const _: () = assert!(size_of::<(Symbols, Row)>() == 64);
 
+/// What has no room in the line.
+struct Rest {
+    /// The actors that are not in the line, one after the other: a length, then so many bytes.
+    others: Box<[u8]>,
+    account: Arc<Account>,
+}
+
 impl Row {
     /// The row of an account.
     pub(super) fn new(account: Account) -> Self {
+        let mut actors = account.actors.iter().peekable();
         let mut first = [0; FIRST_BYTES_MAX];
-        let actor = account.actors.first().map(|actor| actor.as_bytes()).unwrap_or_default();
-        let first_len = match (first.get_mut(..actor.len()), u8::try_from(actor.len())) {
-            (Some(room), Ok(length)) => {
-                room.copy_from_slice(actor);
-                length
-            }
-            _ => 0,
-        };
+        let mut first_len = 0;
+        if let Some(actor) = actors.next_if(|actor| actor.len() <= FIRST_BYTES_MAX) {
+            first.iter_mut().zip(actor.bytes()).for_each(|(room, byte)| *room = byte);
+            first_len = u8::try_from(actor.len()).unwrap_or(0);
+        }
+        let others = actors
+            .flat_map(|actor| {
+                let length = u32::try_from(actor.len()).unwrap_or(u32::MAX);
+                length.to_le_bytes().into_iter().chain(actor.bytes())
+            })
+            .collect();
         Self {
             number: account.number,
             alive: account.is_alive(),
             first_len,
             first,
-            account: Arc::new(account),
+            rest: Arc::new(Rest { others, account: Arc::new(account) }),
         }
     }
 
     /// All of the account.
     pub(crate) fn account(&self) -> &Arc<Account> {
-        &self.account
+        &self.rest.account
     }
 
     /// See [`Account::number`].
@@ -72,26 +83,42 @@ impl Row {
     /// Whether the account lists anybody.
     #[inline]
     pub(crate) fn has_actors(&self) -> bool {
-        self.first_len > 0 || !self.account.actors.is_empty()
+        self.first_len > 0 || !self.rest.others.is_empty()
     }
 
     /// See [`Account::lists`].
     #[inline]
     pub(crate) fn lists(&self, actor: &str) -> bool {
         let first = self.first.get(..usize::from(self.first_len)).unwrap_or_default();
-        (self.first_len > 0 && first == actor.as_bytes()) || self.account.lists(actor)
+        (self.first_len > 0 && first == actor.as_bytes()) || self.rest.lists(actor.as_bytes())
+    }
+}
+
+impl Rest {
+    fn lists(&self, actor: &[u8]) -> bool {
+        let mut others = &*self.others;
+        while let Some((length, more)) = others.split_first_chunk() {
+            let Some((other, more)) = more.split_at_checked(u32::from_le_bytes(*length) as usize) else {
+                return false;
+            };
+            if other == actor {
+                return true;
+            }
+            others = more;
+        }
+        false
     }
 }
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.account.fmt(f)
+        self.account().fmt(f)
     }
 }
 
 impl Serialize for Row {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.account.serialize(serializer)
+        self.account().serialize(serializer)
     }
 }
 
@@ -136,7 +163,7 @@ pub(crate) type Rows = Index<Symbols, Row>;
 
 /// Takes in an account's row, in place of the one it had.
 pub(super) fn put(rows: &mut Rows, row: &Row) {
-    if let Some(symbols) = Symbols::of_account(&row.account.id) {
+    if let Some(symbols) = Symbols::of_account(&row.account().id) {
         rows.insert(symbols, row.clone());
     }
 }

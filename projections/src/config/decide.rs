@@ -66,7 +66,8 @@ fn fits(config: &Config, change: &Change) -> Result<(), Refusal> {
 /// `RESERVED_THREAD` unless it is a LEARN; otherwise as [`Change::decode`], and when it does not fit.
 pub(crate) fn posted(config: &Config, draft: &Draft) -> Result<Change, Refusal> {
     if draft.act != Act::Learn {
-        return Err(Refusal::new(Code::ReservedThread, "th_engine_config takes LEARN records only"));
+        return Err(Refusal::new(Code::ReservedThread, "th_engine_config takes LEARN records only")
+            .hint("see `spl config set`, or `spl learn --thread th_engine_config --body ...`"));
     }
     let bounds = Bounds { levels: limits::BODY_LEVELS_MAX, values: limits::BODY_VALUES_MAX };
     let body = match Json::parse(draft.body.as_bytes(), bounds) {
