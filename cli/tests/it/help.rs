@@ -37,6 +37,10 @@ const COMMANDS: [&str; 62] = [
     "do",
     "know",
     "learn",
+    "consent",
+    "consent grant",
+    "consent list",
+    "consent revoke",
     "record",
     "record get",
     "record post",
@@ -86,7 +90,7 @@ fn help_is_what_it_was() {
 #[test]
 fn every_command_is_in_the_golden_file() {
     let sandbox = Sandbox::new();
-    for family in ["", "service-account", "token", "config", "record", "thread", "task"] {
+    for family in ["", "service-account", "token", "config", "consent", "record", "thread", "task"] {
         let mut args: Vec<&str> = family.split_whitespace().collect();
         args.push("--help");
         let help = sandbox.spl(&args).ok().stdout;
@@ -129,7 +133,7 @@ fn completion_scripts_name_every_family() {
     let sandbox = Sandbox::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = sandbox.spl(&["completion", shell]).ok().stdout;
-        for family in ["serve", "service-account", "token", "config", "record", "thread", "task"] {
+        for family in ["serve", "service-account", "token", "config", "consent", "record", "thread", "task"] {
             assert!(script.contains(family), "{shell}: {family}");
         }
     }
