@@ -15,7 +15,7 @@ use spl_projections::{World, event::FormatError, reserved::folded_threads};
 use zeroize::Zeroizing;
 
 use crate::{
-    ServeOptions, env,
+    ServeOptions, disk, env,
     home::{Home, HomeError, HomeLock, KeptHead, read_private, write_private},
 };
 
@@ -74,6 +74,7 @@ pub(crate) fn boot(options: &ServeOptions) -> Result<Booted, BootError> {
     let (log, key) = if options.memory {
         (open_log(LogSource::Memory, "memory")?, new_key()?.0)
     } else {
+        disk::make_room_to_start(&home.log());
         clear_unbegun(&home)?;
         let key = prepare_key(&home, options)?;
         let shown = home.log().display().to_string();

@@ -40,6 +40,20 @@ pub(crate) fn has_room_for_data(log: Option<&Path>) -> bool {
     log.and_then(free_and_required).is_none_or(|(free, required)| free >= required)
 }
 
+/// Where room is set aside for a log.
+fn reserve_of(log: &Path) -> PathBuf {
+    log.with_extension("redb.reserve")
+}
+
+/// Gives up what an earlier process set aside where a start would find no room at all: an instance has to run
+/// for access to be taken back.
+pub(crate) fn make_room_to_start(log: &Path) {
+    if !has_room_at_all(Some(log.parent().unwrap_or(log))) {
+        // Where there is none, the start finds out by itself.
+        let _ = fs::remove_file(reserve_of(log));
+    }
+}
+
 /// Room that is set aside while there is some, in a file beside the log, so that a token can be revoked when
 /// the file system is full to the last byte.
 #[derive(Debug, Default)]
@@ -53,11 +67,7 @@ pub(crate) struct Room {
 impl Room {
     /// Sets room aside for a log; nothing in memory.
     pub(crate) fn beside(log: Option<&Path>) -> Self {
-        let mut room = Self {
-            reserve: log.map(|log| log.with_extension("redb.reserve")),
-            held: false,
-            impossible: false,
-        };
+        let mut room = Self { reserve: log.map(reserve_of), held: false, impossible: false };
         room.set_aside(log);
         room
     }

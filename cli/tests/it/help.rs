@@ -3,7 +3,7 @@
 use crate::support::{Sandbox, assert_golden};
 
 /// Every command, families before their members.
-const COMMANDS: [&str; 62] = [
+const COMMANDS: [&str; 66] = [
     "",
     "up",
     "serve",

@@ -123,16 +123,19 @@ fn an_export_is_compressed_as_its_name_says() {
 fn a_running_and_a_stopped_home_give_the_same() {
     let mut instance = Instance::start(Store::Disk);
     instance.sample_thread();
-    let running = [
-        instance.spl(&["export"]).ok().stdout,
-        instance.spl(&["verify", "--json"]).ok().json()["digest"].to_string(),
-        instance.spl(&["replay", "--json"]).ok().json()["digest"].to_string(),
-    ];
+    instance.sandbox.admin();
+    // When its token was last used is written at the end, and is state.
     instance.stop();
     let stopped = [
         instance.spl(&["export"]).ok().stdout,
         instance.spl(&["verify", "--json"]).ok().json()["digest"].to_string(),
         instance.spl(&["replay", "--json"]).ok().json()["digest"].to_string(),
+    ];
+    instance.run(Store::Disk);
+    let running = [
+        instance.spl(&["export"]).ok().stdout,
+        instance.spl_as_admin(&["verify", "--json"]).ok().json()["digest"].to_string(),
+        instance.spl_as_admin(&["replay", "--json"]).ok().json()["digest"].to_string(),
     ];
     assert_eq!(running, stopped);
 }
@@ -141,7 +144,7 @@ fn a_running_and_a_stopped_home_give_the_same() {
 fn a_kept_head_is_recognised_and_a_wrong_one_is_not() {
     let mut instance = Instance::start(Store::Disk);
     instance.sample_thread();
-    let head = instance.spl(&["verify", "--json"]).ok().json()["head"].clone();
+    let head = instance.spl_as_admin(&["verify", "--json"]).ok().json()["head"].clone();
     let kept = format!("{}:{}", head["sequence"], head["chain"].as_str().expect("a chain"));
     let wrong = format!("{}:{}", head["sequence"], "0".repeat(64));
     instance.stop();
@@ -155,9 +158,10 @@ fn a_backup_brings_back_what_was_there() {
     let mut instance = Instance::start(Store::Disk);
     instance.sample_thread();
     let backup = instance.sandbox.dir().join("copy.splbak").display().to_string();
-    instance.spl(&["backup", &backup]).ok();
-    instance.spl(&["backup", &backup]).exits(1);
-    instance.spl(&["backup", &backup, "--force"]).ok();
+    instance.spl(&["backup", &backup]).exits(4);
+    instance.spl_as_admin(&["backup", &backup]).ok();
+    instance.spl_as_admin(&["backup", &backup]).exits(1);
+    instance.spl_as_admin(&["backup", &backup, "--force"]).ok();
     let then = instance.spl(&["export"]).ok().stdout;
 
     instance.spl(&["learn", "written after the backup", "--thread", "t"]).ok();
@@ -224,7 +228,7 @@ fn a_backup_that_was_damaged_on_its_way_is_a_failure() {
     let mut instance = Instance::start(Store::Disk);
     instance.sample_thread();
     let path = instance.sandbox.dir().join("copy");
-    instance.spl(&["backup", "copy"]).ok();
+    instance.spl_as_admin(&["backup", "copy"]).ok();
     instance.stop();
     let whole = fs::read(&path).expect("the backup");
     for at in [0, 40, whole.len() - 33, whole.len() - 1] {
@@ -264,9 +268,14 @@ fn an_export_of_everything_reaches_the_head() {
     let (sandbox, fake) = (Sandbox::new(), Fake::local(answer));
     sandbox.spl(&["--server", &fake.url(), "export", "--reserved", "--since-sequence", "1"]).ok();
     let instance = Instance::start(Store::Memory);
-    instance.sample_thread();
-    let whole = instance.spl(&["export", "--reserved"]).ok().json_lines();
-    assert_eq!(whole.len(), 4, "the identity, and the three of the thread");
+    let thread = instance.sample_thread();
+    instance.spl(&["export", "--reserved"]).exits(4);
+    let whole = instance.spl_as_admin(&["export", "--reserved"]).ok().json_lines();
+    let of_the_thread = whole.iter().filter(|r| r["thread"] == thread).count();
+    let last = whole.last().expect("records")["sequence"].as_u64();
+    assert_eq!(whole[0]["body"]["kind"], "core.identity.created.v1");
+    assert!(whole.iter().any(|r| r["body"]["kind"] == "core.api_token.v1"), "{whole:?}");
+    assert_eq!((Some(whole.len() as u64), of_the_thread), (last, 3), "nothing is left out");
 }
 
 #[test]

@@ -6,8 +6,10 @@
     reason = "a helper of a test fails by panicking, as the test does"
 )]
 
+mod access;
 mod accounts;
 mod config;
+mod consent;
 mod durability;
 mod help;
 mod http;
@@ -15,6 +17,8 @@ mod import_export;
 mod json;
 mod lifecycle;
 mod limits;
+mod matrix;
+mod proxies;
 mod raw;
 mod records;
 mod seeds;

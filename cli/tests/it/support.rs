@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::http::client::{Ask, exchange};
 
 /// Longest wait for anything.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -32,11 +34,63 @@ pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>
 /// A home directory that is gone afterwards, and `spl` to run on it.
 pub(crate) struct Sandbox {
     dir: tempfile::TempDir,
+    admin: Mutex<Option<Admin>>,
+}
+
+/// The actor of [`Sandbox::admin`].
+pub(crate) const ADMIN: &str = "did:sync:user:admin";
+
+/// An account that the tests made, and a token of it.
+struct Admin {
+    account: String,
+    token: String,
 }
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a temporary directory") }
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        Self { dir, admin: Mutex::new(None) }
+    }
+
+    /// The bearer of an admin with every consent grant, on the instance that runs in this home: its first
+    /// account, made when it is asked for, which writes records. Where a restart ended its token there is another.
+    #[track_caller]
+    pub(crate) fn admin(&self) -> String {
+        let mut admin = self.admin.lock().expect("no panic");
+        let run = self.home().join("run");
+        let recorded = fs::read_to_string(run.join("instance.json")).expect("run/instance.json");
+        let recorded: Value = serde_json::from_str(&recorded).expect("JSON");
+        let port = recorded["port"].as_u64().and_then(|p| u16::try_from(p).ok()).expect("a port");
+        let proof = fs::read_to_string(run.join("local")).expect("run/local");
+        let send = |ask: &Ask| exchange(port, ask).expect("an answer");
+        if let Some(Admin { token, .. }) = &*admin {
+            let ask = Ask::get("/v1/identity").header("authorization", &format!("Bearer {token}"));
+            let answer = send(&ask);
+            if answer.status == 200 && answer.json()["caller"]["is_authenticated"] == true {
+                return token.clone();
+            }
+        }
+        let first = json!({ "display_name": "the tests", "actors": [ADMIN], "with_token": true });
+        let first = Ask::post("/v1/bootstrap/service-account", first.to_string());
+        let mut answer = send(&first.header("x-syncropel-local", &proof));
+        if answer.status == 409
+            && let Some(Admin { account, .. }) = &*admin
+        {
+            let more = Ask::post("/v1/tokens", json!({ "service_account_id": account }).to_string());
+            answer = send(&more.header("x-syncropel-local", &proof));
+        }
+        let answer = answer.is(201).json();
+        let text = |name: &str| answer[name].as_str().expect("a text").to_owned();
+        let (account, token) = (text("service_account_id"), text("api_key"));
+        *admin = Some(Admin { account, token: token.clone() });
+        token
+    }
+
+    /// Runs `spl` with the bearer of [`Sandbox::admin`].
+    #[track_caller]
+    pub(crate) fn spl_as_admin(&self, args: &[&str]) -> Ran {
+        let mut command = self.command(args);
+        Ran::from(command.env("SPL_TOKEN", self.admin()).output().expect("spl runs"), args)
     }
 
     /// The directory around the home: a place for files.
@@ -230,6 +284,12 @@ impl Instance {
     /// Runs `spl` against it.
     pub(crate) fn spl(&self, args: &[&str]) -> Ran {
         self.sandbox.spl(args)
+    }
+
+    /// Runs `spl` against it with an admin's bearer.
+    #[track_caller]
+    pub(crate) fn spl_as_admin(&self, args: &[&str]) -> Ran {
+        self.sandbox.spl_as_admin(args)
     }
 
     /// Opens a thread with two more records on it; gives its id.

@@ -37,14 +37,21 @@ impl Held {
         let lock = File::create(sandbox.home_file("run/lock", "", 0o600)).expect("a file");
         lock.lock().expect("a lock");
         let held = Self { sandbox, own, _lock: lock };
-        held.record(&held.own.url(), held.own.port());
+        let pid = std::process::id();
+        held.record(&held.own.url(), held.own.port(), pid);
+        held.process(pid, start_ticks(pid));
         held.sandbox.home_file("run/local", PROOF, 0o600);
         held
     }
 
-    fn record(&self, url: &str, port: u16) {
-        let recorded = json!({ "url": url, "port": port, "pid": std::process::id(), "instance_did": DID });
+    fn record(&self, url: &str, port: u16, pid: u32) {
+        let recorded = json!({ "url": url, "port": port, "pid": pid, "instance_did": DID });
         self.sandbox.home_file("run/instance.json", &recorded.to_string(), 0o600);
+    }
+
+    /// Records the process that is to hold the lock.
+    fn process(&self, pid: u32, start_ticks: u64) {
+        self.sandbox.home_file("run/spl.pid", &format!("{pid} {start_ticks}\n"), 0o600);
     }
 
     /// Makes the holder look like an instance that runs: this very process. Nothing may stop it.
@@ -70,6 +77,13 @@ impl Held {
     fn last_heard(&self) -> String {
         self.own.heard().pop().expect("a request")
     }
+}
+
+/// When a process started, as the system has it.
+fn start_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let (_, after_name) = stat.rsplit_once(')').expect("a name");
+    after_name.split_whitespace().nth(19).expect("the field").parse().expect("a number")
 }
 
 /// Other addresses of this machine, with something that listens there on the same port.
@@ -115,6 +129,28 @@ fn the_saved_token_goes_to_no_other_address_of_this_machine() {
         held.ask(&held.own.url()).ok();
         assert!(held.last_heard().contains("authorization: bearer spl_prod_secret"));
     }
+}
+
+#[test]
+fn what_a_killed_instance_left_behind_is_nobodys_address() {
+    let held = Held::new();
+    held.save_token(None);
+    let (pid, ticks) = (std::process::id(), start_ticks(std::process::id()));
+    // The lock is held, by whomever: but not by the process that recorded the address, or that is no more.
+    let left: [(u32, u32, u64); 4] =
+        [(pid + 1, pid, ticks), (pid, pid, ticks + 1), (pid, 1, start_ticks(1)), (pid, pid + 1, ticks)];
+    for (recorded, process, ticks) in left {
+        held.record(&held.own.url(), held.own.port(), recorded);
+        held.process(process, ticks);
+        held.ask(&held.own.url()).exits(3);
+        assert!(held.own.heard().is_empty(), "{recorded} {process} {ticks}");
+    }
+    fs::remove_file(held.sandbox.home().join("run/spl.pid")).expect("a file");
+    held.ask(&held.own.url()).exits(3);
+    held.process(pid, ticks);
+    held.record(&held.own.url(), held.own.port(), pid);
+    held.ask(&held.own.url()).ok();
+    assert!(held.last_heard().contains("authorization: bearer spl_prod_secret"));
 }
 
 #[test]

@@ -171,21 +171,23 @@ fn deciders(app: &Instance, session: &Session) -> Value {
 /// `GET /metrics`
 pub(super) async fn metrics(State(app): State<App>, session: Session, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let result = Params::new(&parts.uri).finish().and_then(|()| {
+    let read = move || {
+        Params::new(&parts.uri).finish()?;
         // Open to a local request while nobody else is meant to reach this instance; never to a page.
         let near = has_loopback_host(&app.public_url(&session.world));
         if !(near && is_local_and_no_page(&parts)) {
             let caller = session.pass(METRICS)?;
             Session { caller, ..session }.whole(Scope::RecordsRead)?;
         }
-        app.metrics.records.set(app.log.head().sequence);
+        // What only the instance writes is not told to whoever may look here.
+        app.metrics.records.set(data_records(&app)?);
         app.metrics.queued.set((app.writer.depth().control + app.writer.depth().data) as u64);
         app.metrics.index_behind.set(app.log.index().behind() as u64);
         app.metrics.streams.set(app.streams.count() as u64);
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         Ok(([(header::CONTENT_TYPE, media_type)], app.metrics.text()).into_response())
-    });
-    answer(result)
+    };
+    answer(blocking(read).await)
 }
 
 /// The domain of a signed head.

@@ -10,9 +10,13 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    http::client::{Ask, exchange},
     raw::{Server, envelope},
     support::Sandbox,
 };
+
+/// What an instance sets aside beside its log while there is room.
+const RESERVE_MIB: u64 = 64;
 
 /// A home on a file system of its own, of so many MiB. Needs the right to mount.
 struct SmallDisk {
@@ -57,7 +61,7 @@ fn ballast(home: &Path, mib: usize) -> PathBuf {
 #[test]
 fn data_waits_while_the_disk_is_nearly_full() {
     let sandbox = Sandbox::new();
-    let disk = SmallDisk::mount(&sandbox, 300);
+    let disk = SmallDisk::mount(&sandbox, 300 + RESERVE_MIB);
     let mut server = Server::on(sandbox, &[]);
     let mut client = server.client();
     assert_eq!(client.put("th.a", &json!({ "n": 1 })), 2);
@@ -83,7 +87,7 @@ fn data_waits_while_the_disk_is_nearly_full() {
 #[test]
 fn a_disk_that_fills_up_under_load_loses_nothing() {
     let sandbox = Sandbox::new();
-    let disk = SmallDisk::mount(&sandbox, 400);
+    let disk = SmallDisk::mount(&sandbox, 400 + RESERVE_MIB);
     let mut server = Server::on(sandbox, &[]);
     let text = "x".repeat(100_000);
     let port = server.port();
@@ -118,7 +122,7 @@ fn a_disk_that_fills_up_under_load_loses_nothing() {
             })
         })
         .collect();
-    let taken = std::thread::scope(|scope| scope.spawn(|| ballast(&disk.at, 400)).join().unwrap());
+    let taken = std::thread::scope(|scope| scope.spawn(|| ballast(&disk.at, 600)).join().unwrap());
     let mut all: Vec<(String, u64)> = Vec::new();
     for writer in writers {
         all.extend(writer.join().expect("a writer"));
@@ -148,9 +152,43 @@ fn a_disk_that_fills_up_under_load_loses_nothing() {
 }
 
 #[test]
+fn a_token_is_revoked_on_a_disk_that_is_full_to_the_last_byte() {
+    let sandbox = Sandbox::new();
+    let disk = SmallDisk::mount(&sandbox, 300 + RESERVE_MIB);
+    let mut server = Server::on(sandbox, &[]);
+    server.client().put("th.a", &json!({}));
+    let admin = server.sandbox.admin();
+    let send = |server: &Server, ask: Ask| exchange(server.port(), &ask.bearer(&admin)).expect("an answer");
+    let account = send(&server, Ask::get("/v1/service-accounts")).rows()[0]["id"].clone();
+    let mint = json!({ "service_account_id": account }).to_string();
+    let lost = send(&server, Ask::post("/v1/tokens", mint.clone())).is(201).json();
+    let lost = (lost["token_id"].as_str().unwrap(), lost["api_key"].as_str().unwrap());
+    let accounts = |token: &str| {
+        exchange(server.port(), &Ask::get("/v1/service-accounts").bearer(token)).expect("an answer").status
+    };
+    assert_eq!(accounts(lost.1), 200);
+    let taken = ballast(&disk.at, 600);
+    let record = envelope("th.a", "did:sync:user:test", None, &json!({}));
+    server.client().post(&record).refuses(507, "STORE_FULL");
+    send(&server, Ask::new("DELETE", &format!("/v1/tokens/{}", lost.0))).is(200);
+    assert_eq!(accounts(lost.1), 401);
+    // The room that was given up is for taking away, not for data.
+    server.client().post(&record).refuses(507, "STORE_FULL");
+    fs::remove_file(&taken).unwrap();
+    server.client().put("th.a", &json!({}));
+    server.kill();
+    assert_eq!(server.sandbox.spl(&["verify", "--json"]).ok().json()["ok"], true);
+    server.run(&[]);
+    let invalid =
+        exchange(server.port(), &Ask::get("/v1/service-accounts").bearer(lost.1)).expect("an answer");
+    invalid.refuses(401, "AUTH_INVALID");
+    send(&server, Ask::get("/v1/service-accounts")).is(200);
+}
+
+#[test]
 fn an_instance_on_a_full_disk_starts_for_reading() {
     let sandbox = Sandbox::new();
-    let disk = SmallDisk::mount(&sandbox, 300);
+    let disk = SmallDisk::mount(&sandbox, 300 + RESERVE_MIB);
     let mut server = Server::on(sandbox, &[]);
     server.client().put("th.a", &json!({}));
     server.kill();

@@ -79,7 +79,7 @@ fn a_restore_may_be_cut_off_anywhere() {
     let file = server.sandbox.file("records.ndjson", record_lines("th.a", 3000));
     server.sandbox.spl(&["import", &file]).ok();
     let backup = server.sandbox.dir().join("log.splbak").display().to_string();
-    server.sandbox.spl(&["backup", &backup]).ok();
+    server.sandbox.spl_as_admin(&["backup", &backup]).ok();
     let wanted = server.export();
     server.client().put("th.b", &serde_json::json!({}));
     server.stop();
@@ -93,7 +93,7 @@ fn a_restore_may_be_cut_off_anywhere() {
             server.sandbox.spl(&["restore", &backup]).ok();
             server.run(&[]);
             assert_eq!(server.export(), wanted);
-            let report = server.sandbox.spl(&["verify", "--json"]).ok().json();
+            let report = server.sandbox.spl_as_admin(&["verify", "--json"]).ok().json();
             assert_eq!(report["ok"], true, "{report:#}");
             server.stop();
         }

@@ -115,7 +115,7 @@ fn twenty_kills_under_load_lose_nothing() {
         check(&server, &all);
     }
     // The index file, as the instance itself has it.
-    let report = server.sandbox.spl(&["verify", "--json"]).ok().json();
+    let report = server.sandbox.spl_as_admin(&["verify", "--json"]).ok().json();
     assert_eq!(report["ok"], true, "{report:#}");
     let mut client = server.client();
     for (id, sequence) in all.iter().step_by(97) {

@@ -18,7 +18,10 @@ fn everything_but_the_open_routes_waits_for_an_account() {
             .header("x-syncropel-local", &server.proof)
             .header("x-syncropel-actor", "did:sync:user:a");
         let answer = server.send(&ask);
-        if is_open(&operation.path) {
+        if operation.path == "/v1/bootstrap/service-account" {
+            // The way out: it was reached, and found no body.
+            answer.refuses(400, "INVALID_BODY");
+        } else if is_open(&operation.path) {
             assert_eq!(answer.status, 200, "{} {}", operation.method, operation.path);
         } else {
             answer.refuses(503, "BOOTSTRAP_REQUIRED");

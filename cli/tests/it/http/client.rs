@@ -41,6 +41,16 @@ impl Ask {
         self
     }
 
+    pub(crate) fn with_method(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+
+    /// With a token, as most clients send it.
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
     /// Leaves out what would be sent by itself, or was added before.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.named_host &= !name.eq_ignore_ascii_case("host");

@@ -58,7 +58,14 @@ fn health_counts_what_everyone_sees() {
     assert_eq!(server.get("/health").json()["records"], 3);
     assert_eq!(server.get("/health/ready").is(200).json(), json!({ "status": "ready" }));
     let report = server.get("/v1/health").is(200).json();
-    assert_eq!(report["projections"], json!([{ "name": "identity", "folded_through": 1 }]));
+    let folded = |name: &str| json!({ "name": name, "folded_through": 1 });
+    let folds = ["identity", "service_accounts", "tokens", "consent", "config", "permission_rules"];
+    assert_eq!(report["projections"], json!(folds.map(folded)));
+    let deciders = report["authorization"]["deciders"].as_array().expect("deciders");
+    let states: Vec<_> = deciders.iter().map(|d| (d["decider"].as_str(), d["state"].as_str())).collect();
+    let disabled = |name| (Some(name), Some("disabled"));
+    assert_eq!(states, [disabled("scope"), disabled("actor_claim"), disabled("permission_rules")]);
+    assert_eq!((&report["authorization"]["live"], &report["authorization"]["of"]), (&json!(0), &json!(3)));
     assert_eq!(report["last_verify"], Value::Null);
     assert_eq!(server.get("/v1/log/head").json()["sequence"], 4);
 }

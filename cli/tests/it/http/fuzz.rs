@@ -153,5 +153,5 @@ fn nothing_random_is_a_fault() {
     });
     assert!(refused.into_inner() > 1000, "hardly anything was malformed");
     server.is_well();
-    server.instance.spl(&["verify"]).ok();
+    server.instance.spl_as_admin(&["verify"]).ok();
 }

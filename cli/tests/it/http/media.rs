@@ -158,9 +158,7 @@ fn unknown_parameters_are_refused_on_every_route() {
             continue;
         }
         let target = format!("{}?bogus=1", operation.path_with("nothing"));
-        let ask = Ask::new(&operation.method, &target)
-            .header("x-syncropel-actor", "did:sync:user:a")
-            .header("x-syncropel-local", &server.proof);
+        let ask = server.as_admin(Ask::new(&operation.method, &target));
         let message = server.refuses(&ask, 400, "INVALID_QUERY");
         assert!(message.contains("bogus"), "{message}");
     }

@@ -1,8 +1,8 @@
 //! The HTTP interface of a running instance, from outside, byte by byte.
 
-mod client;
-mod documented;
-mod server;
+pub(crate) mod client;
+pub(crate) mod documented;
+pub(crate) mod server;
 
 mod batches;
 mod bodies;
@@ -26,6 +26,7 @@ mod protocol;
 mod query;
 mod query_model;
 mod reserved;
-mod reserved_writes;
+pub(crate) mod reserved_writes;
+mod scene;
 mod tasks;
 mod threads;

@@ -33,7 +33,7 @@ pub(crate) const THREADS: [&str; 22] = [
     "th_audit_é \u{1f512}",
 ];
 
-const KINDS: [&str; 18] = [
+pub(crate) const KINDS: [&str; 18] = [
     "core.service_account.v1",
     "core.service_account.revocation.v1",
     "core.api_token.v1",
@@ -54,7 +54,7 @@ const KINDS: [&str; 18] = [
     "core.impersonation.event.v1",
 ];
 
-const ACTS: [&str; 8] = ["INTEND", "DO", "KNOW", "LEARN", "GET", "PUT", "CALL", "MAP"];
+pub(crate) const ACTS: [&str; 8] = ["INTEND", "DO", "KNOW", "LEARN", "GET", "PUT", "CALL", "MAP"];
 
 fn refused_alone_and_in_a_batch(server: &Server, record: &Value, code: &str) {
     server.refuses(&Ask::post("/v1/records", record.to_string()), 403, code);

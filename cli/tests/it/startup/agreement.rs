@@ -52,7 +52,7 @@ fn a_key_without_its_log_is_refused_until_a_new_log_is_asked_for() {
     server.kill();
     server.run(&[]);
     assert_eq!(server.export().len(), 1);
-    assert_eq!(server.sandbox.spl(&["verify", "--json"]).ok().json()["ok"], true);
+    assert_eq!(server.sandbox.spl_as_admin(&["verify", "--json"]).ok().json()["ok"], true);
     // Where there is a log the flag has nothing to do.
     server.stop();
     server.run(&["--new-log"]);
@@ -123,7 +123,7 @@ fn an_older_log_is_refused_until_it_is_accepted() {
     // It held for that start: the log goes on from here.
     server.run(&[]);
     assert_eq!(server.export().len(), 2);
-    assert_eq!(server.sandbox.spl(&["verify", "--json"]).ok().json()["ok"], true);
+    assert_eq!(server.sandbox.spl_as_admin(&["verify", "--json"]).ok().json()["ok"], true);
     // The longer history is now the foreign one, though it is longer.
     server.stop();
     let fork = fs::read(server.sandbox.home().join("log.redb")).unwrap();

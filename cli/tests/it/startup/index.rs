@@ -67,7 +67,7 @@ fn without_its_index_an_instance_answers_the_same() {
         }
         server.run(&[]);
         assert_eq!(answers(&server), expected, "{name}");
-        let report = server.sandbox.spl(&["verify", "--json"]).ok().json();
+        let report = server.sandbox.spl_as_admin(&["verify", "--json"]).ok().json();
         assert_eq!(report["ok"], true, "{name}: {report:#}");
         server.stop();
     }
@@ -178,5 +178,5 @@ fn an_index_damaged_while_in_use_leaves_nobody_waiting() {
     fs::remove_file(&index).unwrap();
     server.run(&[]);
     assert_eq!(server.metric("spl_log_records"), 1 + RECORDS + written);
-    assert_eq!(server.sandbox.spl(&["verify", "--json"]).ok().json()["ok"], true);
+    assert_eq!(server.sandbox.spl_as_admin(&["verify", "--json"]).ok().json()["ok"], true);
 }
