@@ -80,7 +80,7 @@ pub(crate) struct CreateArgs {
     /// What it may do, separated by commas [default: records:read,records:write; with --bootstrap: admin]
     #[arg(long, value_name = "SCOPES", value_parser = scopes::parse_list)]
     scopes: Option<ScopeList>,
-    /// Narrow the token to thread:<id>:read|write or namespace:<ns>:read|write; may be repeated
+    /// Narrow the token to thread:ID:read|write or namespace:NS:read|write; may be repeated
     #[arg(long, value_name = "GRAIN", value_parser = scopes::parse_grain)]
     grain: Vec<String>,
     /// Also make a token, and print it once

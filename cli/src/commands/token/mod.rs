@@ -71,7 +71,7 @@ pub(crate) struct CreateArgs {
     /// What it may do, at most what its account may [default: all that its account may]
     #[arg(long, value_name = "SCOPES", value_parser = scopes::parse_list)]
     scopes: Option<ScopeList>,
-    /// Narrow it to thread:<id>:read|write or namespace:<ns>:read|write; may be repeated
+    /// Narrow it to thread:ID:read|write or namespace:NS:read|write; may be repeated
     #[arg(long, value_name = "GRAIN", value_parser = scopes::parse_grain)]
     grain: Vec<String>,
     /// The tag of the environment in it [default: its account's]
