@@ -28,7 +28,7 @@ use crate::{
     env,
     problem::{Code, Problem},
     routes::{Route, blocking, route_of},
-    writer::{Admission, Append, Command, Committed, NotWritten},
+    writer::{Admission, Append, Command, Committed, NotWritten, Openings},
 };
 
 /// A request that layers 1 and 2 have let through, and the snapshot that it is decided against.
@@ -112,11 +112,11 @@ impl Session {
 
     /// Threads of drafts whose opening record does not exist for the caller: what it writes there changes no
     /// status. Looks only where the caller does not see all of a thread.
-    pub(crate) fn unseen_openings(&self, app: &Instance, drafts: &[Draft]) -> Result<Vec<String>, Problem> {
+    pub(crate) fn openings(&self, app: &Instance, drafts: &[Draft]) -> Result<Openings, Problem> {
         let viewer = self.viewer();
-        let mut unseen: Vec<String> = Vec::new();
+        let mut openings = Openings::default();
         for thread in drafts.iter().map(|d| &d.thread) {
-            if unseen.contains(thread) {
+            if openings.unseen.contains(thread) || openings.made_here.contains(thread) {
                 continue;
             }
             let seen = match viewer.extent(thread) {
@@ -124,15 +124,19 @@ impl Session {
                 Extent::None => false,
                 Extent::Some => match app.log.index().summary(thread)?.and_then(|s| s.opening) {
                     Some((_, at)) => app.log.reader()?.record(at)?.is_some_and(|r| viewer.sees(&r)),
-                    // It is opened here, or by somebody else meanwhile.
-                    None => drafts.iter().any(|d| d.thread == *thread && d.act == Act::Intend),
+                    None if drafts.iter().any(|d| d.thread == *thread && d.act == Act::Intend) => {
+                        openings.made_here.push(thread.clone());
+                        continue;
+                    }
+                    // Somebody else opens it meanwhile, if it is opened.
+                    None => false,
                 },
             };
             if !seen {
-                unseen.push(thread.clone());
+                openings.unseen.push(thread.clone());
             }
         }
-        Ok(unseen)
+        Ok(openings)
     }
 
     /// Has drafts written that [`Self::admit_drafts`] let through. Where the rules change meanwhile they are
@@ -146,13 +150,13 @@ impl Session {
         let mut session = self.clone();
         let mut decided_again = false;
         loop {
-            let (unseen_openings, back) = if session.viewer().is_narrowed() {
+            let (openings, back) = if session.viewer().is_narrowed() {
                 let (app, session) = (app.clone(), session.clone());
-                blocking(move || Ok((session.unseen_openings(&app, &drafts)?, drafts))).await?
+                blocking(move || Ok((session.openings(&app, &drafts)?, drafts))).await?
             } else {
-                (Vec::new(), drafts)
+                (Openings::default(), drafts)
             };
-            let append = Append { drafts: back, admission: session.admission(), unseen_openings };
+            let append = Append { drafts: back, admission: session.admission(), openings };
             match app.writer.submit(Command::Append(append)).await {
                 Err(NotWritten::RulesChanged(returned)) if !decided_again => {
                     decided_again = true;

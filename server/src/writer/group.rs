@@ -23,7 +23,7 @@ use spl_projections::{
 };
 
 use super::{
-    Admission, Append, Command, Condition, Job, NotWritten, Queue, RoomFor,
+    Admission, Append, Command, Condition, Job, NotWritten, Openings, Queue, RoomFor,
     maintenance::Signal,
     merging::Merging,
     scratch::{By, LogLedger, Prepared, Scratch},
@@ -140,7 +140,8 @@ impl Groups {
             Err(NotWritten::RulesChanged(_)) => return Err(NotWritten::RulesChanged(append.drafts)),
             decided => decided?,
         };
-        let Append { drafts, unseen_openings, .. } = append;
+        let Append { drafts, openings, .. } = append;
+        let unseen_openings = self.unseen(openings, scratch)?;
         let admitted = scratch
             .world
             .admit_drafts(&caller, &drafts)
@@ -192,6 +193,18 @@ impl Groups {
         Ok((prepared, Outcome::Done))
     }
 
+    /// Threads of which the writer does not see the opening, now that it is known who opened them.
+    fn unseen(&self, openings: Openings, scratch: &Scratch) -> Result<Vec<String>, NotWritten> {
+        let Openings { mut unseen, made_here } = openings;
+        for thread in made_here {
+            let summary = self.log.index().summary(&thread).map_err(|e| log_unreadable(&e))?;
+            if scratch.pending.touches(&thread) || summary.is_some_and(|s| s.opening.is_some()) {
+                unseen.push(thread);
+            }
+        }
+        Ok(unseen)
+    }
+
     /// What only a namespace grain allows goes to a new thread, or to one opened in that namespace.
     fn check_opening(&self, caller: &Caller, draft: &Draft) -> Result<(), NotWritten> {
         let Some(opening) = self.opening(&draft.thread).map_err(|e| log_unreadable(&e))? else {
@@ -220,7 +233,7 @@ impl Groups {
         scratch: &mut Scratch,
     ) -> Decided {
         let draft = self.cancellation(thread, actor)?;
-        self.append(Append { drafts: vec![draft], admission, unseen_openings: Vec::new() }, now, scratch)
+        self.append(Append { drafts: vec![draft], admission, openings: Openings::default() }, now, scratch)
     }
 
     fn cancellation(&self, thread: &str, actor: &str) -> Result<Draft, NotWritten> {

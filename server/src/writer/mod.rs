@@ -61,8 +61,17 @@ pub(crate) struct Append {
     pub(crate) drafts: Vec<Draft>,
     /// Who asks.
     pub(crate) admission: Admission,
-    /// Threads whose opening record the writer may not read: what it writes there changes no status.
-    pub(crate) unseen_openings: Vec<String>,
+    /// What of its threads the writer does not see.
+    pub(crate) openings: Openings,
+}
+
+/// Threads whose opening record somebody who writes on them may not read: what it writes there changes no status.
+#[derive(Debug, Default)]
+pub(crate) struct Openings {
+    /// These.
+    pub(crate) unseen: Vec<String>,
+    /// And these, should somebody else have opened them first: their opening is among what is to be written.
+    pub(crate) made_here: Vec<String>,
 }
 
 /// On what grounds a command was let through: decided again before it is written.

@@ -136,7 +136,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::writer::{Admission, Append, Command};
+    use crate::writer::{Admission, Append, Command, Openings};
 
     fn job(command: Command, bytes: usize) -> Job {
         Job { command, bytes, answer: oneshot::channel().0 }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn data(bytes: usize) -> Job {
-        let append = Append { drafts: Vec::new(), admission: admission(), unseen_openings: Vec::new() };
+        let append = Append { drafts: Vec::new(), admission: admission(), openings: Openings::default() };
         job(Command::Append(append), bytes)
     }
 

@@ -1,0 +1,20 @@
+//! Who may do what, from outside: accounts, tokens, the three-layer check, and what stays of it in the log.
+
+mod acting;
+mod bootstrap;
+mod config;
+mod cors;
+mod environment;
+mod expiry;
+mod grains;
+mod kit;
+mod older;
+mod order;
+mod presented;
+mod pressure;
+mod refusals;
+mod rotation;
+mod rules;
+mod secrets;
+mod streams;
+mod torn;
