@@ -4,6 +4,10 @@
 //! about each other. [`ratio`] does that and prints the median and its spread, with the share of time that
 //! the host took away meanwhile.
 
+pub mod readers;
+pub mod tokens;
+pub mod turns;
+
 use std::{
     hint::black_box,
     path::PathBuf,
@@ -19,6 +23,10 @@ pub struct Size {
     pub records: usize,
     /// Subscribers of a stream.
     pub subscribers: usize,
+    /// Tokens of a world, one world each.
+    pub tokens: &'static [u32],
+    /// Checks that are timed at once.
+    pub checks: usize,
 }
 
 impl Size {
@@ -26,9 +34,15 @@ impl Size {
     #[must_use]
     pub fn of_this_run() -> Self {
         if std::env::args().any(|a| a == "--test") {
-            Self { rounds: 3, records: 400, subscribers: 20 }
+            Self { rounds: 3, records: 400, subscribers: 20, tokens: &[1_000], checks: 100 }
         } else {
-            Self { rounds: 21, records: 20_000, subscribers: 1000 }
+            Self {
+                rounds: 21,
+                records: 20_000,
+                subscribers: 1000,
+                tokens: &[1_000, 100_000, 1_000_000],
+                checks: 1500,
+            }
         }
     }
 }
@@ -57,23 +71,54 @@ pub fn disk_directory() -> std::io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("bench-").tempdir_in(target)
 }
 
-/// Ticks of processor time that the host took from this machine, and all ticks.
-fn steal() -> Option<(u64, u64)> {
-    let stat = std::fs::read_to_string("/proc/stat").ok()?;
-    let ticks: Vec<u64> =
-        stat.lines().next()?.split_whitespace().skip(1).filter_map(|t| t.parse().ok()).collect();
-    Some((*ticks.get(7)?, ticks.iter().take(8).sum()))
+/// The ticks of processor time that the host took from this machine since some instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Steal(Option<(u64, u64)>);
+
+impl Steal {
+    /// From now on.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self(Self::ticks())
+    }
+
+    fn ticks() -> Option<(u64, u64)> {
+        let stat = std::fs::read_to_string("/proc/stat").ok()?;
+        let ticks: Vec<u64> =
+            stat.lines().next()?.split_whitespace().skip(1).filter_map(|t| t.parse().ok()).collect();
+        Some((*ticks.get(7)?, ticks.iter().take(8).sum()))
+    }
+
+    /// Their share, for a line of results.
+    #[must_use]
+    pub fn share(&self) -> String {
+        let stolen = match (self.0, Self::ticks()) {
+            #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+            (Some((s0, t0)), Some((s1, t1))) if t1 > t0 => 100.0 * (s1 - s0) as f64 / (t1 - t0) as f64,
+            _ => 0.0,
+        };
+        format!("steal {stolen:.1} %{}", if stolen > 5.0 { "  NOISY" } else { "" })
+    }
 }
 
-fn quantile(sorted: &[f64], q: f64) -> f64 {
+/// A quantile of a list, which is put in order.
+pub fn quantile(list: &mut [f64], q: f64) -> f64 {
+    list.sort_by(f64::total_cmp);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
         reason = "an index"
     )]
-    let at = ((sorted.len().saturating_sub(1)) as f64 * q).round() as usize;
-    sorted.get(at).copied().unwrap_or(f64::NAN)
+    let at = ((list.len().saturating_sub(1)) as f64 * q).round() as usize;
+    list.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// The median of ratios, and the quartiles.
+#[must_use]
+pub fn spread(mut ratios: Vec<f64>) -> String {
+    let [low, median, high] = [0.25, 0.5, 0.75].map(|q| quantile(&mut ratios, q));
+    format!("{median:.2} ({low:.2}-{high:.2})")
 }
 
 /// Measures `floor` and `ours` in turn, `rounds` times, and prints how fast ours is relative to the floor:
@@ -85,7 +130,7 @@ pub fn ratio(
     mut floor: impl FnMut() -> Duration,
     mut ours: impl FnMut() -> Duration,
 ) {
-    let before = steal();
+    let steal = Steal::begin();
     // The first of each warms caches and files.
     black_box((floor(), ours()));
     let mut ratios = Vec::with_capacity(rounds);
@@ -96,22 +141,12 @@ pub fn ratio(
         floors.push(f);
         owns.push(o);
     }
-    for list in [&mut ratios, &mut floors, &mut owns] {
-        list.sort_by(f64::total_cmp);
-    }
-    let stolen = match (before, steal()) {
-        #[expect(clippy::cast_precision_loss, reason = "a percentage")]
-        (Some((s0, t0)), Some((s1, t1))) if t1 > t0 => 100.0 * (s1 - s0) as f64 / (t1 - t0) as f64,
-        _ => 0.0,
-    };
-    let noisy = if stolen > 5.0 { "  NOISY" } else { "" };
     report(&format!(
-        "{name:<44} ratio {:.2} ({:.2}-{:.2})   ours {:>9.1} us   floor {:>9.1} us   steal {stolen:.1} %{noisy}",
-        quantile(&ratios, 0.5),
-        quantile(&ratios, 0.25),
-        quantile(&ratios, 0.75),
-        quantile(&owns, 0.5) * 1e6,
-        quantile(&floors, 0.5) * 1e6,
+        "{name:<44} ratio {}   ours {:>9.1} us   floor {:>9.1} us   {}",
+        spread(ratios),
+        quantile(&mut owns, 0.5) * 1e6,
+        quantile(&mut floors, 0.5) * 1e6,
+        steal.share(),
     ));
 }
 

@@ -76,6 +76,8 @@ fn options(home: &std::path::Path, port: u16) -> ServeOptions {
         accept_clock: false,
         foreground: false,
         log_filter: None,
+        bootstrap_token: None,
+        bootstrap_actor: "did:sync:user:bench".to_owned(),
     }
 }
 

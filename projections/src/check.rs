@@ -84,6 +84,7 @@ impl<'a> LiveToken<'a> {
     }
 }
 
+#[cold]
 pub(crate) fn auth_invalid() -> Refusal {
     Refusal::new(Code::AuthInvalid, "the token is malformed, unknown, expired or revoked")
         .hint("`spl token info` tells what is wrong with it; an admin mints another with `spl token create --sa <sa_id>`")
@@ -109,19 +110,32 @@ impl World {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(auth_invalid());
         }
-        // Asked before the digest is known, so that memory is waited for while the token is hashed. It is
-        // believed only where the token that is found is this account's.
-        let named = self.accounts.named(token).map(|row| Standing::of(row, claimed));
-        // Nothing else of the text is looked at: a stored digest proves its form.
+        // Nothing of the text has to be looked at: a stored digest proves its form.
         let id = TokenId::of(token);
-        let entry = self.tokens.get(&id).ok_or_else(auth_invalid)?;
-        let standing = match named {
-            Some(named) if named.row.number() == entry.account => named,
-            _ => Standing::of(self.accounts.row(entry.account).ok_or_else(auth_invalid)?, claimed),
-        };
-        let live = LiveToken::of(id, entry, standing.row, now).ok_or_else(auth_invalid)?;
-        self.decide_on(&live, standing, gate, claimed)?;
+        // What the text names is believed only where the token that is found is this account's. But it can be
+        // asked for without knowing the token: right beside it, so that memory is waited for once. Before the
+        // hash, or only after the token, it was waited for twice.
+        let named = self.accounts.named(token).map(|row| Standing::of(row, claimed));
+        let Some((live, allows)) = self.found(id, named, claimed, now) else { return Err(auth_invalid()) };
+        self.decide_on(&live, allows, gate, claimed)?;
         Ok(live)
+    }
+
+    /// The token, and whether its account alone allows the claim.
+    #[inline]
+    fn found<'a>(
+        &'a self,
+        id: TokenId,
+        named: Option<Standing<'a>>,
+        claimed: Option<&str>,
+        now: UnixMillis,
+    ) -> Option<(LiveToken<'a>, bool)> {
+        let entry = self.tokens.get(&id)?;
+        let Standing { row, allows } = match named {
+            Some(named) if named.row.number() == entry.account => named,
+            _ => Standing::of(self.accounts.row(entry.account)?, claimed),
+        };
+        Some((LiveToken::of(id, entry, row, now)?, allows))
     }
 
     /// A live token and its account: layer 1, first half.
@@ -139,34 +153,34 @@ impl World {
         gate: &Gate,
         claimed: Option<&str>,
     ) -> Result<(), Refusal> {
-        self.decide_on(live, Standing::of(live.row, claimed), gate, claimed)
+        self.decide_on(live, Standing::of(live.row, claimed).allows, gate, claimed)
     }
 
     #[inline]
     fn decide_on(
         &self,
         live: &LiveToken<'_>,
-        standing: Standing<'_>,
+        allows: bool,
         gate: &Gate,
         claimed: Option<&str>,
     ) -> Result<(), Refusal> {
-        if let Some(scope) = gate.scope
-            && !live.covers(scope)
-        {
-            return Err(Refusal::scope(scope.as_str()).hint(format!(
-                "`spl service-account describe {}` shows what the account has; an admin mints a wider token",
-                live.account().id
-            )));
-        }
-        match claimed {
-            _ if standing.allows => Ok(()),
-            Some(actor) if live.row.has_actors() => self.claim_of_another(live, gate, actor),
-            _ => Err(no_actors(&live.account().id)),
+        match gate.scope {
+            Some(scope) if !live.covers(scope) => Err(not_covered(scope, &live.account().id)),
+            _ if allows => Ok(()),
+            _ => self.claim_of_another(live, gate, claimed),
         }
     }
 
     #[cold]
-    fn claim_of_another(&self, live: &LiveToken<'_>, gate: &Gate, actor: &str) -> Result<(), Refusal> {
+    fn claim_of_another(
+        &self,
+        live: &LiveToken<'_>,
+        gate: &Gate,
+        claimed: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let Some(actor) = claimed.filter(|_| live.row.has_actors()) else {
+            return Err(no_actors(&live.account().id));
+        };
         if self.config.strict_actor_header.value {
             return Err(denied(format!("{actor} is not in the allow-list of this token's account"))
                 .hint("strict_actor_header is on: even an admin claims only actors of its own"));
@@ -201,6 +215,13 @@ impl World {
         }
         Ok(())
     }
+}
+
+#[cold]
+fn not_covered(scope: Scope, account: &str) -> Refusal {
+    Refusal::scope(scope.as_str()).hint(format!(
+        "`spl service-account describe {account}` shows what the account has; an admin mints a wider token"
+    ))
 }
 
 #[cold]

@@ -17,9 +17,9 @@ use crate::{
     env,
     home::Home,
     metrics::Metrics,
+    open_streams::OpenStreams,
     published::Published,
     rate::Rate,
-    stream::OpenStreams,
     writer::Writer,
 };
 

@@ -17,6 +17,7 @@ mod last_used;
 mod listen;
 mod metrics;
 pub mod offline;
+mod open_streams;
 mod page;
 mod problem;
 mod published;

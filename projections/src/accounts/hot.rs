@@ -1,7 +1,7 @@
 //! What the check of a token needs of its account, in one cache line, found by what the token's text names.
 //!
-//! The token itself is far away in memory too, and is found only once its text is hashed. The account's row
-//! can be asked for before that, so that both are waited for at once.
+//! The token's entry is far away in memory too, and says whose it is only once it has come. What is found by
+//! the text is asked for beside it, so that both are waited for at once.
 
 use std::{
     fmt,
@@ -16,6 +16,9 @@ use crate::tokens::{Index, Key};
 
 /// Longest actor that stands in its account's row, in bytes.
 const FIRST_BYTES_MAX: usize = 34;
+
+/// Longest tag of a token, in bytes.
+const ENV_TAG_BYTES_MAX: usize = 16;
 
 /// What decides of an account.
 #[derive(Clone)]
@@ -135,8 +138,9 @@ impl Symbols {
     /// Those where a token's text has them. Nothing else of the text is looked at.
     #[inline]
     fn of_token(text: &str) -> Option<Self> {
-        let (_, rest) = text.strip_prefix("spl_")?.split_once('_')?;
-        rest.strip_prefix("sa_")?.as_bytes().first_chunk().copied().map(Self)
+        let rest = text.as_bytes().strip_prefix(b"spl_")?;
+        let tag = rest.iter().take(ENV_TAG_BYTES_MAX + 1).position(|byte| *byte == b'_')?;
+        rest.get(tag + 1..)?.strip_prefix(b"sa_")?.first_chunk().copied().map(Self)
     }
 }
 
@@ -183,7 +187,7 @@ mod tests {
     #[test]
     fn a_token_names_its_account() {
         let secret = "0123456789abcdefghjkmnpqrstvwxyz";
-        for (tag, id) in [("prod", "sa_0123456789abcdef"), ("a", "sa_zzzzzzzzzzzzzzzz")] {
+        for (tag, id) in [("prod", "sa_0123456789abcdef"), ("aaaaaaaaaaaaaaaa", "sa_zzzzzzzzzzzzzzzz")] {
             let token = Plaintext::new(EnvTag::parse(tag).unwrap(), id, secret);
             assert!(Symbols::of_account(id).is_some());
             assert_eq!(Symbols::of_token(token.reveal()), Symbols::of_account(id));

@@ -215,8 +215,7 @@ fn plainly(world: &World, text: &str, gate: &Gate, claimed: Option<&str>, now: U
         let own = account.actors.iter().any(|own| **own == *actor);
         let engine = actor == ENGINE_ACTOR && gate.takes_config && scopes.cover(Scope::ConfigWrite);
         let instance = actor.starts_with("did:sync:system:") || world.identity.did.as_deref() == Some(actor);
-        let admin =
-            scopes.hold(Scope::Admin) && !config.strict_impersonation_enforcement.value && !instance;
+        let admin = scopes.hold(Scope::Admin) && !config.strict_impersonation_enforcement.value && !instance;
         own || (!config.strict_actor_header.value && (engine || admin))
     };
     let denied = account.actors.is_empty() || claimed.is_some_and(|actor| !may_claim(actor));
