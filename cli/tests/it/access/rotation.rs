@@ -8,7 +8,10 @@ use std::sync::{
 use serde_json::json;
 
 use super::kit::{ALICE, Caller, EndsWith, Node, Token, random, refuses_with_hint};
-use crate::raw::Client;
+use crate::{
+    raw::{Client, now},
+    support::LIMIT,
+};
 
 const READERS: usize = 4;
 const ROTATIONS: u64 = 24;
@@ -47,7 +50,9 @@ fn under_load(node: &Node, first: Token, rotations: u64, mut rotate: impl FnMut(
         let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(reader)).collect();
         // Also where a test fails here its readers end.
         let ends = EndsWith(&done);
+        let start = now();
         for number in 1..=rotations {
+            assert!(start.elapsed() < LIMIT, "{number} rotations took {:?}", start.elapsed());
             let old = current.read().expect("no panic").token.clone();
             begun.store(number, Ordering::Release);
             let new = rotate(&old);
