@@ -48,11 +48,7 @@ impl Metrics {
         );
         registry.register("http_request_seconds", "Time to the head of an answer", seconds.clone());
         registry.register("records_written", "Records written since the start", records_written.clone());
-        registry.register(
-            "log_records",
-            "Records in the log, but for those that the instance itself writes",
-            records.clone(),
-        );
+        registry.register("log_records", "Records in the log", records.clone());
         registry.register("writer_queue_commands", "Commands that wait for the writer", queued.clone());
         registry.register("index_behind_records", "Records not yet in the index file", index_behind.clone());
         registry.register("streams", "Open streams", streams.clone());
