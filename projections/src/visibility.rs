@@ -70,20 +70,6 @@ pub enum Extent {
     Some,
 }
 
-fn view(stored: &StoredRecord) -> RecordView<'_> {
-    let record = &stored.record;
-    RecordView {
-        parents: &record.parents,
-        thread: &record.thread,
-        actor: &record.actor,
-        act: record.act,
-        body: &record.body,
-        clock: Some(record.clock),
-        data_type: record.data_type,
-        judged_by: record.judged_by,
-    }
-}
-
 /// The namespace of a stored record. A malformed one is of no namespace that a grain could name.
 #[must_use]
 pub fn namespace_of(stored: &StoredRecord) -> Cow<'static, str> {
@@ -257,7 +243,7 @@ impl Policy {
     }
 
     fn may_read(&self, stored: &StoredRecord) -> bool {
-        self.decide(Resource::RecordRead, &namespace_of(stored), Some(view(stored)))
+        self.decide(Resource::RecordRead, &namespace_of(stored), Some(RecordView::from(&stored.record)))
     }
 
     /// Layer 3 for a route.

@@ -196,6 +196,11 @@ impl Problem {
         )
     }
 
+    /// A command that was answered with what another's caller is told: a bug.
+    pub(crate) fn wrong_outcome() -> Self {
+        Self::internal(&std::io::Error::other("a command was answered with another's outcome"))
+    }
+
     fn kind(&self) -> &'static str {
         match self.status.as_u16() {
             401 => "authentication_error",

@@ -121,3 +121,32 @@ fn configuration_is_posted_by_those_entitled() {
     let not_learn = Draft { act: Act::Do, ..draft("th_engine_config", engine, &auth(true)) };
     assert!(kit.world.admit_drafts(&configurer, &[not_learn]).is_err());
 }
+
+#[test]
+fn what_is_posted_as_the_engine_leaves_it_clocks_and_is_small() {
+    let (kit, admin) = Kit::bootstrapped();
+    let admin = kit.admin(&admin);
+    let set = |clock: Option<u64>| Draft {
+        clock,
+        ..draft(
+            "th_engine_config",
+            "did:sync:system:engine",
+            &[("topic", "auth_required".into()), ("enabled", true.into())],
+        )
+    };
+    for (clock, expected) in [
+        (None, None),
+        (Some(0), None),
+        (Some(1 << 53), None),
+        (Some((1 << 53) + 1), Some(Code::InvalidBody)),
+        (Some(i64::MAX as u64), Some(Code::InvalidBody)),
+    ] {
+        assert_eq!(refused(&kit, &admin, &set(clock)), expected, "{clock:?}");
+    }
+    let large = draft(
+        "th_engine_config",
+        ALICE,
+        &[("topic", "auth_required".into()), ("enabled", true.into()), ("_v", "x".repeat(70_000).into())],
+    );
+    assert_eq!(refused(&kit, &admin, &large), Some(Code::InvalidBody));
+}

@@ -30,10 +30,6 @@ use crate::{
 
 type PathText = Result<Path<String>, PathRejection>;
 
-fn unexpected() -> Problem {
-    Problem::internal(&std::io::Error::other("a command was answered with another's outcome"))
-}
-
 /// The record of a commit on a thread, by id.
 pub(super) fn record_id(committed: &Committed, thread: &str) -> Option<String> {
     committed.on(thread).map(|stored| stored.record.id.to_string())
@@ -154,7 +150,7 @@ async fn make_first(app: &App, session: &Session, request: Request) -> Result<Re
     let committed = session.control(app, |s| s.check(Resource::ServiceAccount), command).await?;
     let (account, token) = (record_id(&committed, accounts::THREAD), token_record(&committed));
     let Outcome::Account { service_account_id, token: Some(issued) } = committed.outcome else {
-        return Err(unexpected());
+        return Err(Problem::wrong_outcome());
     };
     let mut body = json!({
         "object": "bootstrap_result",
@@ -231,7 +227,9 @@ async fn make(app: &App, session: &Session, request: Request) -> Result<Response
     let committed = session.control(app, |s| s.check(Resource::ServiceAccount), command).await?;
     let record = record_id(&committed, accounts::THREAD);
     let token_record = token_record(&committed);
-    let Outcome::Account { service_account_id, token } = committed.outcome else { return Err(unexpected()) };
+    let Outcome::Account { service_account_id, token } = committed.outcome else {
+        return Err(Problem::wrong_outcome());
+    };
     let mut body = fresh_row(app, &service_account_id).await?;
     body["record_id"] = record.into();
     if let Some(issued) = &token {
@@ -248,7 +246,7 @@ async fn fresh_row(app: &App, id: &str) -> Result<Value, Problem> {
     let (app, id) = (app.clone(), id.to_owned());
     blocking(move || {
         let world = app.published.world_arc();
-        let account = world.accounts.get(&id).ok_or_else(unexpected)?;
+        let account = world.accounts.get(&id).ok_or_else(Problem::wrong_outcome)?;
         let thefts = app.thefts.by_account(&app)?;
         Ok(row(&app, &world, account, app.now(), &thefts))
     })
@@ -288,7 +286,9 @@ async fn change(app: &App, session: &Session, path: PathText, request: Request) 
     };
     let committed = session.control(app, |s| s.check(Resource::ServiceAccount), command).await?;
     let record = record_id(&committed, accounts::THREAD);
-    let Outcome::Updated { tokens_still_wider } = committed.outcome else { return Err(unexpected()) };
+    let Outcome::Updated { tokens_still_wider } = committed.outcome else {
+        return Err(Problem::wrong_outcome());
+    };
     let mut body = fresh_row(app, &id).await?;
     let wider: Vec<String> = tokens_still_wider.iter().map(ToString::to_string).collect();
     if !wider.is_empty() {
@@ -316,7 +316,7 @@ async fn end(app: &App, session: &Session, path: PathText, uri: &Uri) -> Result<
     let committed = session.control(app, |s| s.check(Resource::ServiceAccount), command).await?;
     let record = record_id(&committed, accounts::THREAD);
     let Outcome::AccountRevoked { already, tokens_revoked } = committed.outcome else {
-        return Err(unexpected());
+        return Err(Problem::wrong_outcome());
     };
     let mut body = json!({
         "status": if already { "already_revoked" } else { "revoked" },
@@ -346,7 +346,7 @@ async fn rotate(app: &App, session: &Session, path: PathText, request: Request) 
     let command = || Command::RotateKey { service_account_id: id.clone() };
     let committed = session.control(app, |s| s.check(Resource::Token), command).await?;
     let record = token_record(&committed);
-    let Outcome::Token { issued, revoked } = committed.outcome else { return Err(unexpected()) };
+    let Outcome::Token { issued, revoked } = committed.outcome else { return Err(Problem::wrong_outcome()) };
     let mut body = json!({
         "id": id,
         "token_id": issued.token_id.to_string(),

@@ -23,10 +23,6 @@ use crate::{
     session::Session,
 };
 
-fn unexpected() -> Problem {
-    Problem::internal(&std::io::Error::other("a command was answered with another's outcome"))
-}
-
 fn row(id: &str, grant: &Grant, now: UnixMillis) -> Value {
     let state = if grant.revoked_at.is_some() {
         "revoked"
@@ -121,9 +117,10 @@ async fn give(app: &App, session: &Session, request: Request) -> Result<Response
     };
     let committed = session.control(app, |s| s.check(Resource::Invite), command).await?;
     let record = record_id(&committed, consent::THREAD);
-    let Outcome::Grant { grant_id } = committed.outcome else { return Err(unexpected()) };
+    let Outcome::Grant { grant_id } = committed.outcome else { return Err(Problem::wrong_outcome()) };
     let world = app.published.world();
-    let mut body = row(&grant_id, world.consent.get(&grant_id).ok_or_else(unexpected)?, app.now());
+    let mut body =
+        row(&grant_id, world.consent.get(&grant_id).ok_or_else(Problem::wrong_outcome)?, app.now());
     body["record_id"] = record.into();
     Ok(json_answer(StatusCode::CREATED, &body))
 }
@@ -151,7 +148,7 @@ async fn take_back(
     let command = || Command::TakeBackGrant(TakeBack { grant_id: grant_id.clone(), reason: reason.clone() });
     let committed = session.control(app, |s| s.check(Resource::Invite), command).await?;
     let record = record_id(&committed, consent::THREAD);
-    let Outcome::GrantRevoked { already } = committed.outcome else { return Err(unexpected()) };
+    let Outcome::GrantRevoked { already } = committed.outcome else { return Err(Problem::wrong_outcome()) };
     let mut body =
         json!({ "status": if already { "already_revoked" } else { "revoked" }, "grant_id": grant_id });
     if let Some(record) = record {

@@ -40,10 +40,6 @@ use crate::{
 /// Records of tokens read at once.
 const CHUNK: usize = 256;
 
-fn unexpected() -> Problem {
-    Problem::internal(&std::io::Error::other("a command was answered with another's outcome"))
-}
-
 fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "TOKEN_NOT_FOUND", "there is no such token")
         .hint("`spl token list` shows all of them, with their accounts")
@@ -143,7 +139,7 @@ async fn mint(app: &App, session: &Session, request: Request) -> Result<Response
     };
     let committed = session.control(app, |s| s.check(Resource::Token), command).await?;
     let record = record_id(&committed, tokens::THREAD);
-    let Outcome::Token { issued, .. } = committed.outcome else { return Err(unexpected()) };
+    let Outcome::Token { issued, .. } = committed.outcome else { return Err(Problem::wrong_outcome()) };
     let mut body = json!({
         "object": "token",
         "token_id": issued.token_id.to_string(),
@@ -183,7 +179,9 @@ async fn end(
     };
     let committed = session.control(app, |s| s.check(Resource::Token), command).await?;
     let record = record_id(&committed, tokens::THREAD);
-    let Outcome::TokensRevoked { already, revoked } = committed.outcome else { return Err(unexpected()) };
+    let Outcome::TokensRevoked { already, revoked } = committed.outcome else {
+        return Err(Problem::wrong_outcome());
+    };
     let mut body = json!({
         "status": if already { "already_revoked" } else { "revoked" },
         "token_id": token_id.to_string(),
@@ -231,7 +229,7 @@ async fn renew(
     let command = move || Command::RenewToken(Renew { token_id, new_token_id });
     let committed = session.control(app, |s| s.check(Resource::Token), command).await?;
     let record = record_id(&committed, tokens::THREAD);
-    let Outcome::Token { issued, .. } = committed.outcome else { return Err(unexpected()) };
+    let Outcome::Token { issued, .. } = committed.outcome else { return Err(Problem::wrong_outcome()) };
     let mut body = json!({
         "object": "token",
         "token_id": issued.token_id.to_string(),
