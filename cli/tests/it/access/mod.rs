@@ -7,6 +7,7 @@ mod cors;
 mod environment;
 mod expiry;
 mod grains;
+mod hidden;
 mod kit;
 mod older;
 mod order;
