@@ -204,3 +204,24 @@ fn a_full_disk_keeps_no_command_out() {
         assert_eq!(row["status"], "revoked");
     }
 }
+
+#[test]
+fn an_instance_starts_on_a_full_disk_and_takes_access_away() {
+    let sandbox = Sandbox::new();
+    let disk = SmallDisk::mount(&sandbox, 420);
+    let mut node = Node::on(sandbox, &[]);
+    let token = node.bootstrap();
+    let stolen = node.as_token(&token).contributor(ALICE);
+    node.kill();
+    assert!(disk.0.join("log.redb.reserve").exists(), "room was set aside");
+    let file = disk.fill();
+    assert_eq!(free(&disk.0), 0, "not one block is left");
+    node.run(&[]);
+    let admin = node.as_token(&token);
+    admin.delete(&format!("/v1/tokens/{}", stolen.id)).is(200);
+    node.as_token(&stolen).get("/v1/identity").refuses(401, "AUTH_INVALID");
+    admin.post("/v1/records", &record("data", ADMIN, json!({}))).refuses(507, "STORE_FULL");
+    fs::remove_file(file).expect("a file");
+    admin.wrote(&record("data", ADMIN, json!({})));
+    assert!(disk.0.join("log.redb.reserve").exists(), "and is again");
+}
