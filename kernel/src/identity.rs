@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 
 /// Multicodec prefix of an Ed25519 public key (0xed, as a varint).
 const MULTICODEC_ED25519: [u8; 2] = [0xed, 0x01];
+/// Longest base58 text that can be such a key.
+const MULTIBASE_CHARS_MAX: usize = 64;
 
 /// A public key and the names that follow from it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,40 @@ impl PublicKey {
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Option<Self> {
         VerifyingKey::from_bytes(&bytes).ok().map(|_| Self(bytes))
+    }
+
+    /// From base64url without padding of the raw key: canonical, of exact length, a valid point.
+    #[must_use]
+    pub fn from_base64url(text: &str) -> Option<Self> {
+        decode_exactly(text).and_then(Self::from_bytes)
+    }
+
+    /// From `z` and base58btc of the multicodec key.
+    #[must_use]
+    pub fn from_multibase(text: &str) -> Option<Self> {
+        // Bounded first: base58 takes quadratic time.
+        let digits = text.strip_prefix('z').filter(|d| d.len() <= MULTIBASE_CHARS_MAX)?;
+        let bytes = bs58::decode(digits).into_vec().ok()?;
+        let key = Self::from_bytes(bytes.strip_prefix(&MULTICODEC_ED25519)?.try_into().ok()?)?;
+        (key.multibase() == text).then_some(key)
+    }
+
+    /// From the one spelling that its `did:key` has.
+    #[must_use]
+    pub fn from_did(did: &str) -> Option<Self> {
+        Self::from_multibase(did.strip_prefix("did:key:")?)
+    }
+
+    /// Whether it is of small order: anybody can make signatures that such a key seems to verify.
+    #[must_use]
+    pub fn is_weak(&self) -> bool {
+        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| key.is_weak())
+    }
+
+    /// The raw key.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// base64url without padding of the raw key.
@@ -91,6 +127,20 @@ impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrivateKey(…)")
     }
+}
+
+/// Bytes of base64url without padding: canonical, of exact length. For keys and signatures in texts.
+#[must_use]
+pub fn decode_exactly<const N: usize>(text: &str) -> Option<[u8; N]> {
+    // Canonical: the decoder refuses padding, other alphabets and left-over bits.
+    let length = BASE64URL_NOPAD.encode_len(N);
+    (text.len() == length).then(|| BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()).flatten()
+}
+
+/// base64url without padding, as keys and signatures stand in texts.
+#[must_use]
+pub fn encode(bytes: &[u8]) -> String {
+    BASE64URL_NOPAD.encode(bytes)
 }
 
 fn framed(domain: &str, message: &[u8]) -> Vec<u8> {

@@ -35,6 +35,14 @@ pub enum Code {
     RotateNotSelf,
     /// 403: the first account is made on the machine itself.
     BootstrapLocalOnly,
+    /// 403: the invite is not for holders of this type.
+    HolderTypeMismatch,
+    /// 403: the proof of a federated holder is missing, malformed, used before, or does not verify.
+    BadProof,
+    /// 403: the key of the signing instance could not be found.
+    KeyUnknown,
+    /// 403: a proof was signed too long ago, or in the future.
+    FreshnessViolation,
     /// 404: the thread has no visible record.
     NotFound,
     /// 404: there is no such account.
@@ -43,6 +51,12 @@ pub enum Code {
     TokenNotFound,
     /// 404: there is no such consent grant.
     GrantNotFound,
+    /// 404: there is no such invite.
+    InviteNotFound,
+    /// 404: there is no such template.
+    TemplateNotFound,
+    /// 404: there is no such pair.
+    PairNotFound,
     /// 409: an account exists, so there is no first one to make.
     BootstrapClosed,
     /// 409: the account is revoked, for good.
@@ -53,13 +67,23 @@ pub enum Code {
     LastGrant,
     /// 409: nobody would be left who can administer the instance.
     LastAdmin,
+    /// 409: the peer is paired, known with another key, or this instance itself.
+    PairExists,
+    /// 409: the holder has redeemed this invite.
+    HolderExists,
+    /// 410: the invite is past its time.
+    InviteExpired,
+    /// 410: the invite was revoked.
+    InviteRevoked,
+    /// 410: the invite has no use left.
+    InviteExhausted,
     /// 413: more bytes than one command may write.
     BodyTooLarge,
 }
 
 impl Code {
     /// All codes, for tests that prove each is reachable.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 37] = [
         Self::InvalidBody,
         Self::InvalidQuery,
         Self::InvalidName,
@@ -75,15 +99,27 @@ impl Code {
         Self::NamespaceRejected,
         Self::RotateNotSelf,
         Self::BootstrapLocalOnly,
+        Self::HolderTypeMismatch,
+        Self::BadProof,
+        Self::KeyUnknown,
+        Self::FreshnessViolation,
         Self::NotFound,
         Self::ServiceAccountNotFound,
         Self::TokenNotFound,
         Self::GrantNotFound,
+        Self::InviteNotFound,
+        Self::TemplateNotFound,
+        Self::PairNotFound,
         Self::BootstrapClosed,
         Self::ServiceAccountRevoked,
         Self::PermissionLockout,
         Self::LastGrant,
         Self::LastAdmin,
+        Self::PairExists,
+        Self::HolderExists,
+        Self::InviteExpired,
+        Self::InviteRevoked,
+        Self::InviteExhausted,
         Self::BodyTooLarge,
     ];
 
@@ -106,15 +142,27 @@ impl Code {
             Self::NamespaceRejected => "NAMESPACE_REJECTED",
             Self::RotateNotSelf => "ROTATE_NOT_SELF",
             Self::BootstrapLocalOnly => "BOOTSTRAP_LOCAL_ONLY",
+            Self::HolderTypeMismatch => "HOLDER_TYPE_MISMATCH",
+            Self::BadProof => "BAD_PROOF",
+            Self::KeyUnknown => "KEY_UNKNOWN",
+            Self::FreshnessViolation => "FRESHNESS_VIOLATION",
             Self::NotFound => "NOT_FOUND",
             Self::ServiceAccountNotFound => "SERVICE_ACCOUNT_NOT_FOUND",
             Self::TokenNotFound => "TOKEN_NOT_FOUND",
             Self::GrantNotFound => "GRANT_NOT_FOUND",
+            Self::InviteNotFound => "INVITE_NOT_FOUND",
+            Self::TemplateNotFound => "TEMPLATE_NOT_FOUND",
+            Self::PairNotFound => "PAIR_NOT_FOUND",
             Self::BootstrapClosed => "BOOTSTRAP_CLOSED",
             Self::ServiceAccountRevoked => "SERVICE_ACCOUNT_REVOKED",
             Self::PermissionLockout => "PERMISSION_LOCKOUT",
             Self::LastGrant => "LAST_GRANT",
             Self::LastAdmin => "LAST_ADMIN",
+            Self::PairExists => "PAIR_EXISTS",
+            Self::HolderExists => "HOLDER_EXISTS",
+            Self::InviteExpired => "INVITE_EXPIRED",
+            Self::InviteRevoked => "INVITE_REVOKED",
+            Self::InviteExhausted => "INVITE_EXHAUSTED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
         }
     }

@@ -16,6 +16,14 @@ use crate::{
 pub const TOKENS_THREAD: &str = "th_audit_tokens";
 /// Its kind.
 pub const TOKENS_KIND: &str = "core.token_lifecycle_event.v1";
+/// What happened to invites: the same kind as the events that it mirrors.
+pub const INVITES_THREAD: &str = "th_audit_invites";
+/// Its kind.
+pub const INVITES_KIND: &str = "core.invite.event.v1";
+/// What happened to pairs.
+pub const PAIRS_THREAD: &str = "th_audit_federation_pairs";
+/// Its kind.
+pub const PAIRS_KIND: &str = "core.federation_pair_state_change.v1";
 /// What happened to grants.
 pub const CONSENT_THREAD: &str = "th_audit_consent";
 /// Its kind.
@@ -43,6 +51,28 @@ pub(crate) fn mirror_token(
 ) -> Change {
     let kind = [("event_kind", Some(event_kind.into()))];
     change.mirrored(TOKENS_THREAD, TOKENS_KIND, context, kind.into_iter().chain(given))
+}
+
+/// That something about a token's holder was signed; the reason says for whom.
+pub(crate) fn attested(
+    context: &Context<'_>,
+    service_account_id: &str,
+    token_id: TokenId,
+    reason: &str,
+) -> Change {
+    Change::new(
+        TOKENS_THREAD,
+        TOKENS_KIND,
+        Act::Learn,
+        context,
+        [
+            ("event_kind", Some("attestation_signed".into())),
+            ("service_account_id", Some(service_account_id.into())),
+            ("token_id", Some(token_id.to_string().into())),
+            ("reason", Some(reason.into())),
+            ("at", Some(context.now.to_string().into())),
+        ],
+    )
 }
 
 /// An event of a token's life that follows from no record: that it was presented after its end, or how often

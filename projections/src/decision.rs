@@ -11,6 +11,7 @@ use spl_kernel::{
 
 use crate::{
     context::{Context, ENGINE_ACTOR},
+    invites::{Attestation, Reason},
     records::{Accepted, Ledger, Pending, decide},
     scope::Scopes,
     tokens::{Plaintext, TokenId},
@@ -65,6 +66,73 @@ pub enum Outcome {
     GrantRevoked {
         /// Whether it had been.
         already: bool,
+    },
+    /// An invite was issued.
+    Invite {
+        /// Its id.
+        invite_id: String,
+        /// What the issuer should know.
+        warnings: Vec<String>,
+    },
+    /// An invite was redeemed.
+    Redeemed {
+        /// Which.
+        invite_id: String,
+        /// Who the holder is here.
+        actor_did: String,
+        /// Its token.
+        issued: Issued,
+    },
+    /// A redemption was refused, which is recorded.
+    RedeemRefused {
+        /// Of which invite.
+        invite_id: String,
+        /// What its sender is told.
+        refusal: Refusal,
+        /// Why, where it is not recorded by itself because there were so many: it is to be counted.
+        uncounted: Option<Reason>,
+    },
+    /// An invite was revoked, or had been.
+    InviteRevoked {
+        /// Whether there was nothing left to revoke.
+        already: bool,
+        /// How many accounts died with it.
+        accounts: usize,
+        /// How many live tokens these had.
+        bearers: usize,
+    },
+    /// Invites were closed.
+    InvitesClosed {
+        /// Which.
+        invite_ids: Vec<String>,
+        /// How many more there are.
+        remaining: usize,
+    },
+    /// Something about the caller is to be signed.
+    Attested(Box<Attestation>),
+    /// A template was kept.
+    Template {
+        /// Its id.
+        template_id: String,
+    },
+    /// A template was removed, or had been.
+    TemplateRemoved {
+        /// Whether it had been.
+        already: bool,
+    },
+    /// An instance was paired.
+    Paired {
+        /// The pair's id.
+        pair_id: String,
+    },
+    /// A pair was removed, or had been.
+    Unpaired {
+        /// Whether it had been.
+        already: bool,
+        /// How many accounts died with it.
+        accounts: usize,
+        /// How many live tokens these had.
+        bearers: usize,
     },
     /// Tokens were revoked.
     TokensRevoked {
@@ -151,17 +219,35 @@ impl Change {
         self
     }
 
+    /// Adds a mirror that says the same as the record, and names it.
+    pub(crate) fn mirrored_whole(mut self, thread: &'static str, kind: &str) -> Self {
+        let own = self.members.iter().filter(|(key, _)| key != "kind").cloned();
+        let kind = std::iter::once(("kind".to_owned(), kind.into()));
+        self.mirror = Some(Mirror { thread, members: kind.chain(own).collect() });
+        self
+    }
+
+    /// Adds a mirror of these members; only `source_record` is filled in.
+    pub(crate) fn mirrored_as(
+        mut self,
+        thread: &'static str,
+        kind: &str,
+        given: impl IntoIterator<Item = Member>,
+    ) -> Self {
+        self.mirror = Some(Mirror { thread, members: members(kind, given) });
+        self
+    }
+
     /// Adds the mirror; `by`, `at` and `source_record` are filled in.
     pub(crate) fn mirrored(
-        mut self,
+        self,
         thread: &'static str,
         kind: &str,
         context: &Context<'_>,
         given: impl IntoIterator<Item = Member>,
     ) -> Self {
         let common = [("at", Some(context.now.to_string().into())), ("by", context.caller.by())];
-        self.mirror = Some(Mirror { thread, members: members(kind, given.into_iter().chain(common)) });
-        self
+        self.mirrored_as(thread, kind, given.into_iter().chain(common))
     }
 }
 

@@ -10,7 +10,9 @@ use spl_kernel::{
     time::UnixMillis,
 };
 
-use crate::{accounts, audit, config, consent, identity, reserved::is_audit_thread, tokens};
+use crate::{
+    accounts, audit, config, consent, identity, invites, pairs, reserved::is_audit_thread, templates, tokens,
+};
 
 /// Something that changes state.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,18 @@ pub enum Event {
     ConsentRevoked(consent::Revoked),
     /// A configuration value was set.
     ConfigSet(config::Change),
+    /// An invite was issued.
+    InviteIssued(invites::Issued),
+    /// Something happened to an invite.
+    InviteHappened(invites::Happened),
+    /// A template was kept.
+    TemplatePut(templates::Put),
+    /// A template was removed.
+    TemplateRemoved(templates::Removed),
+    /// An instance was paired.
+    PairPut(pairs::Put),
+    /// Something happened to a pair.
+    PairHappened(pairs::Happened),
 }
 
 /// A reserved record that this build does not understand.
@@ -93,6 +107,22 @@ impl Event {
             (consent::THREAD, Some(consent::REVOCATION_KIND)) => {
                 consent::Revoked::decode(&members).map(Self::ConsentRevoked)
             }
+            (invites::THREAD, Some(invites::KIND)) => {
+                invites::Issued::decode(&members).map(Self::InviteIssued)
+            }
+            (invites::THREAD, Some(invites::EVENT_KIND)) => {
+                invites::Happened::decode(&members).map(Self::InviteHappened)
+            }
+            (templates::THREAD, Some(templates::KIND)) => {
+                templates::Put::decode(&members).map(Self::TemplatePut)
+            }
+            (templates::THREAD, Some(templates::REMOVAL_KIND)) => {
+                templates::Removed::decode(&members).map(Self::TemplateRemoved)
+            }
+            (pairs::THREAD, Some(pairs::KIND)) => pairs::Put::decode(&members).map(Self::PairPut),
+            (pairs::THREAD, Some(pairs::EVENT_KIND)) => {
+                pairs::Happened::decode(&members).map(Self::PairHappened)
+            }
             (_, kind) => Err(FormatError(kind.unwrap_or("no kind").to_owned())),
         };
         event.map(Some).map_err(located)
@@ -139,6 +169,8 @@ pub fn kinds() -> impl Iterator<Item = KindDoc> {
     ];
     const CONSENT_EVENT: &[&str] =
         &["transition", "grant_id", "grantee", "resource", "access", "at", "source_record"];
+    const PAIR_EVENT: &[&str] =
+        &["pair_id", "peer_did", "transition", "bearers_revoked", "timestamp", "source_record"];
     const IMPERSONATION: &[&str] = &[
         "service_account_id",
         "token_id",
@@ -159,7 +191,15 @@ pub fn kinds() -> impl Iterator<Item = KindDoc> {
         doc(tokens::THREAD, tokens::ACTIVITY_KIND, Act::Know, &tokens::Seen::MEMBERS),
         doc(consent::THREAD, consent::KIND, Act::Learn, &consent::Granted::MEMBERS),
         doc(consent::THREAD, consent::REVOCATION_KIND, Act::Do, &consent::Revoked::MEMBERS),
+        doc(invites::THREAD, invites::KIND, Act::Put, &invites::Issued::MEMBERS),
+        doc(invites::THREAD, invites::EVENT_KIND, Act::Do, &invites::Happened::MEMBERS),
+        doc(templates::THREAD, templates::KIND, Act::Put, &templates::Put::MEMBERS),
+        doc(templates::THREAD, templates::REMOVAL_KIND, Act::Do, &templates::Removed::MEMBERS),
+        doc(pairs::THREAD, pairs::KIND, Act::Put, &pairs::Put::MEMBERS),
+        doc(pairs::THREAD, pairs::EVENT_KIND, Act::Do, &pairs::Happened::MEMBERS),
         doc(config::THREAD, config::KIND, Act::Learn, &["topic", "_v"]),
+        doc(audit::INVITES_THREAD, audit::INVITES_KIND, Act::Learn, &invites::Happened::MIRRORED),
+        doc(audit::PAIRS_THREAD, audit::PAIRS_KIND, Act::Learn, PAIR_EVENT),
         doc(audit::TOKENS_THREAD, audit::TOKENS_KIND, Act::Learn, TOKEN_EVENT),
         doc(audit::CONSENT_THREAD, audit::CONSENT_KIND, Act::Learn, CONSENT_EVENT),
         doc(audit::IMPERSONATION_THREAD, audit::IMPERSONATION_KIND, Act::Learn, IMPERSONATION),

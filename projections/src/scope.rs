@@ -72,6 +72,15 @@ impl Scope {
     }
 }
 
+/// Scope lists that invites and pages offer by name.
+pub const PRESETS: [(&str, &[Scope]); 3] = [
+    ("reader", &[Scope::RecordsRead]),
+    (PRESET_DEFAULT, &[Scope::RecordsRead, Scope::RecordsWrite]),
+    ("admin", &[Scope::Admin]),
+];
+/// The one that an invite has unless it says otherwise.
+pub const PRESET_DEFAULT: &str = "contributor";
+
 /// What a grain allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Verb {
@@ -140,6 +149,15 @@ impl Grain {
         Some(Self { target, verb })
     }
 
+    /// Whether it is about this thread (`thread`) or namespace (`namespace`).
+    #[must_use]
+    pub fn target_is(&self, kind: &str, id: &str) -> bool {
+        match &self.target {
+            Target::Thread(own) => kind == "thread" && own == id,
+            Target::Namespace(own) => kind == "namespace" && own == id,
+        }
+    }
+
     /// Whether the grain allows `verb` on a record of this thread and namespace.
     #[must_use]
     pub fn covers(&self, verb: Verb, thread: &str, namespace: &str) -> bool {
@@ -166,6 +184,12 @@ pub struct Scopes {
 }
 
 impl Scopes {
+    /// The scopes of a preset, by its name.
+    #[must_use]
+    pub fn preset(name: &str) -> Option<Self> {
+        PRESETS.iter().find(|(own, _)| *own == name).map(|(_, scopes)| Self::of(scopes))
+    }
+
     /// Coarse scopes only.
     #[must_use]
     pub fn of(scopes: &[Scope]) -> Self {

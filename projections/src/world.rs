@@ -15,7 +15,10 @@ use crate::{
     digest::Part,
     event::{Event, FormatError},
     identity::{self, Identity},
+    invites::{self, Invites},
+    pairs::{self, Pairs},
     scope::Scope,
+    templates::{self, Templates},
     tokens::{self, TokenId, Tokens},
 };
 
@@ -32,6 +35,12 @@ pub struct World {
     pub consent: Consent,
     /// Configuration.
     pub config: Config,
+    /// Invites.
+    pub invites: Invites,
+    /// Shapes of invites that operators keep.
+    pub templates: Templates,
+    /// Paired instances.
+    pub pairs: Pairs,
     /// Position of the last record that was folded.
     pub folded_through: u64,
 }
@@ -71,6 +80,33 @@ pub enum Command {
     GiveGrant(consent::Give),
     /// Take a consent grant back.
     TakeBackGrant(consent::TakeBack),
+    /// Issue an invite.
+    IssueInvite(invites::Issue),
+    /// Redeem an invite.
+    RedeemInvite(Box<invites::Redeem>),
+    /// Revoke an invite, and what came of it.
+    RevokeInvite(invites::Revoke),
+    /// Close invites that are of no use any more.
+    BulkRevoke(invites::BulkRevoke),
+    /// Have the instance vouch for the caller.
+    Attest(invites::Attest),
+    /// Keep a template.
+    SaveTemplate(templates::Save),
+    /// Remove a template.
+    RemoveTemplate(templates::Remove),
+    /// Pin another instance's key.
+    Pair(Box<pairs::NewPair>),
+    /// Remove a pair, and what came through it.
+    Unpair(pairs::Unpair),
+    /// Note refused redemptions that were not recorded one by one.
+    NoteRefusedRedeems {
+        /// Of which invite.
+        invite_id: String,
+        /// Why.
+        reason: invites::Reason,
+        /// How many.
+        count: u64,
+    },
     /// Note when tokens were used.
     NoteSeen(tokens::NoteSeen),
     /// Note that a token which a rotation had ended was presented.
@@ -82,7 +118,7 @@ pub enum Command {
         /// Codes and counts.
         counts: Vec<(String, u64)>,
     },
-    /// Revoke tokens but one, at most so many: after an older log came back.
+    /// Revoke open invites, and tokens but one, at most so many: after an older log came back.
     EndTokens {
         /// The one that stays.
         keep: Option<TokenId>,
@@ -102,13 +138,22 @@ impl Command {
                 | Self::TakeBackGrant(_)
                 | Self::UpdateAccount(_)
                 | Self::EndTokens { .. }
+                | Self::RevokeInvite(_)
+                | Self::BulkRevoke(_)
+                | Self::Unpair(_)
         )
     }
 
     /// Whether it may be left out while there is little room: nobody's access depends on it.
     #[must_use]
     pub fn can_wait(&self) -> bool {
-        matches!(self, Self::NoteSeen(_) | Self::NoteRotatedPresented(_) | Self::NoteRefusals { .. })
+        matches!(
+            self,
+            Self::NoteSeen(_)
+                | Self::NoteRotatedPresented(_)
+                | Self::NoteRefusals { .. }
+                | Self::NoteRefusedRedeems { .. }
+        )
     }
 
     /// Whether it is an operator's: those may not take away the last one who can administer.
@@ -119,6 +164,7 @@ impl Command {
                 | Self::NoteSeen(_)
                 | Self::NoteRotatedPresented(_)
                 | Self::NoteRefusals { .. }
+                | Self::NoteRefusedRedeems { .. }
                 | Self::EndTokens { .. }
         )
     }
@@ -172,6 +218,18 @@ impl World {
             Command::SetConfig(set) => config::set(self, set, context),
             Command::GiveGrant(give) => consent::give(self, give, context),
             Command::TakeBackGrant(take) => consent::take_back(self, take, context),
+            Command::IssueInvite(issue) => invites::issue(self, issue, context),
+            Command::RedeemInvite(redeem) => invites::redeem(self, redeem, context),
+            Command::RevokeInvite(revoke) => invites::revoke(self, revoke, context),
+            Command::BulkRevoke(bulk) => invites::bulk_revoke(self, bulk, context),
+            Command::Attest(attest) => invites::attest(self, attest, context),
+            Command::SaveTemplate(save) => templates::save(self, save, context),
+            Command::RemoveTemplate(remove) => templates::remove(self, remove, context),
+            Command::Pair(new) => pairs::pair(self, new, context),
+            Command::Unpair(unpair) => pairs::unpair(self, unpair, context),
+            Command::NoteRefusedRedeems { invite_id, reason, count } => {
+                Ok(invites::note_refused(self, invite_id, *reason, *count, context))
+            }
             Command::NoteSeen(seen) => Ok(tokens::note_seen(self, seen, context)),
             Command::NoteRotatedPresented(id) => {
                 Ok(self.note_event(*id, "rotated_token_presented", &[], context))
@@ -216,20 +274,56 @@ impl World {
         match event {
             Event::IdentityCreated(created) => self.identity.fold(created),
             Event::AccountPut(put) => self.accounts.put(put, stored.record.id),
-            Event::AccountRevoked(revoked) => self.accounts.revoke(&revoked, stored.record.id),
-            Event::TokenPut(put) => {
-                let account = self.accounts.get(&put.service_account_id).map(|a| a.number);
-                let missing = || FormatError(format!("a token of no account at record {}", stored.sequence));
-                self.tokens.put(put, account.ok_or_else(missing)?, stored.sequence);
+            Event::AccountRevoked(revoked) => {
+                let invite = self.invite_of(revoked.service_account_id());
+                self.accounts.revoke(&revoked, stored.record.id);
+                self.touch(invite, stored.sequence);
             }
-            Event::TokenRevoked(revoked) => self.tokens.revoke(&revoked),
+            Event::TokenPut(put) => {
+                let account = self.accounts.get(&put.service_account_id);
+                let missing = || FormatError(format!("a token of no account at record {}", stored.sequence));
+                let (number, invite) =
+                    account.map(|a| (a.number, a.invite_id.clone())).ok_or_else(missing)?;
+                self.tokens.put(put, number, stored.sequence);
+                self.touch(invite, stored.sequence);
+            }
+            Event::TokenRevoked(revoked) => {
+                let account = self.tokens.get(&revoked.token_id()).map(|entry| entry.account);
+                let account = account.and_then(|number| self.accounts.by_number(number));
+                let invite = account.and_then(|account| account.invite_id.clone());
+                self.tokens.revoke(&revoked);
+                self.touch(invite, stored.sequence);
+            }
             Event::TokensSeen(seen) => self.tokens.seen(&seen),
+            Event::InviteIssued(issued) => self.invites.issued(issued, stored.sequence, stored.record.id),
+            Event::InviteHappened(happened) => {
+                if let Some((pair, account)) = happened.paired() {
+                    self.pairs.attribute(pair, account);
+                }
+                self.invites.happened(happened, stored.sequence);
+            }
+            Event::TemplatePut(put) => self.templates.put(put, stored.record.id),
+            Event::TemplateRemoved(removed) => self.templates.remove(&removed),
+            Event::PairPut(put) => self.pairs.put(put, stored.record.id),
+            Event::PairHappened(happened) => self.pairs.happened(&happened),
             Event::ConsentGranted(granted) => self.consent.grant(granted, stored.record.id),
             Event::ConsentRevoked(revoked) => self.consent.revoke(&revoked),
             Event::ConfigSet(change) => self.config.fold(change, stored),
         }
         self.folded_through = stored.sequence;
         Ok(())
+    }
+
+    /// The invite that made an account.
+    fn invite_of(&self, service_account_id: &str) -> Option<String> {
+        self.accounts.get(service_account_id).and_then(|account| account.invite_id.clone())
+    }
+
+    /// Notes that what an invite shows has changed.
+    fn touch(&mut self, invite: Option<String>, sequence: u64) {
+        if let Some(id) = invite {
+            self.invites.touch(&id, sequence);
+        }
     }
 
     /// BLAKE3 over all state, equal for equal logs: what a replay from nothing is compared with.
@@ -245,6 +339,9 @@ impl World {
         self.tokens.digest(&mut take);
         take(&self.consent);
         self.config.digest(&mut take);
+        take(&self.invites);
+        take(&self.templates);
+        take(&self.pairs);
         take(&self.folded_through);
         hasher.finalize().to_hex().to_string()
     }

@@ -232,15 +232,26 @@ impl From<Refusal> for Problem {
             | C::ReservedKind
             | C::NamespaceRejected
             | C::RotateNotSelf
-            | C::BootstrapLocalOnly => StatusCode::FORBIDDEN,
-            C::NotFound | C::ServiceAccountNotFound | C::TokenNotFound | C::GrantNotFound => {
-                StatusCode::NOT_FOUND
-            }
+            | C::BootstrapLocalOnly
+            | C::HolderTypeMismatch
+            | C::BadProof
+            | C::KeyUnknown
+            | C::FreshnessViolation => StatusCode::FORBIDDEN,
+            C::NotFound
+            | C::ServiceAccountNotFound
+            | C::TokenNotFound
+            | C::GrantNotFound
+            | C::InviteNotFound
+            | C::TemplateNotFound
+            | C::PairNotFound => StatusCode::NOT_FOUND,
             C::BootstrapClosed
             | C::ServiceAccountRevoked
             | C::PermissionLockout
             | C::LastGrant
-            | C::LastAdmin => StatusCode::CONFLICT,
+            | C::LastAdmin
+            | C::PairExists
+            | C::HolderExists => StatusCode::CONFLICT,
+            C::InviteExpired | C::InviteRevoked | C::InviteExhausted => StatusCode::GONE,
             C::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         };
         let problem = Self::new(status, refusal.code.as_str(), refusal.message);

@@ -13,6 +13,7 @@ use crate::{
     consent,
     context::{Context, Secret},
     decision::{Change, Decision, Issued, Outcome, Parent},
+    invites,
     names::check_name,
     scope::{Scope, Scopes},
     tokens::{self, ENVIRONMENT_ACCOUNT, EnvTag, TokenId, TokenOrigin, is_account_id},
@@ -90,6 +91,14 @@ pub(super) fn check_actors(world: &World, own: &str, actors: &[String]) -> Resul
             )
             .hint("list an actor of your own, such as did:sync:user:<name>"));
         }
+        let listed = || world.accounts.get(own).is_some_and(|account| account.lists(&actor));
+        if invites::is_spoken_for(world, &actor) && !listed() {
+            return Err(Refusal::new(
+                Code::DidClaimDenied,
+                format!("{actor} belongs to whoever redeemed an invite under that name"),
+            )
+            .hint("invite them again instead: spl invite create"));
+        }
         if !checked.iter().any(|a| **a == *actor) {
             checked.push(actor.into());
         }
@@ -105,16 +114,16 @@ fn check_namespace(namespace: &str) -> Result<(), Refusal> {
 }
 
 /// What an account is made of.
-pub(super) struct NewAccount<'a> {
-    pub(super) id: &'a str,
-    pub(super) display_name: &'a str,
-    pub(super) actors: &'a [Arc<str>],
-    pub(super) scopes: &'a Scopes,
-    pub(super) env_tag: EnvTag,
-    pub(super) origin: AccountOrigin,
-    pub(super) created_at: &'a str,
-    pub(super) invite_id: Option<&'a str>,
-    pub(super) pair_id: Option<&'a str>,
+pub(crate) struct NewAccount<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) display_name: &'a str,
+    pub(crate) actors: &'a [Arc<str>],
+    pub(crate) scopes: &'a Scopes,
+    pub(crate) env_tag: EnvTag,
+    pub(crate) origin: AccountOrigin,
+    pub(crate) created_at: &'a str,
+    pub(crate) invite_id: Option<&'a str>,
+    pub(crate) pair_id: Option<&'a str>,
 }
 
 /// The record of an account's whole state, not yet mirrored.
@@ -139,7 +148,8 @@ pub(super) fn draft_account(context: &Context<'_>, new: &NewAccount<'_>) -> Chan
     )
 }
 
-fn created(context: &Context<'_>, new: &NewAccount<'_>) -> Change {
+/// The record of a new account, and its mirror.
+pub(crate) fn created(context: &Context<'_>, new: &NewAccount<'_>) -> Change {
     mirror_token(
         draft_account(context, new),
         context,
@@ -152,9 +162,14 @@ fn created(context: &Context<'_>, new: &NewAccount<'_>) -> Change {
     )
 }
 
+/// The id of a new account.
+pub(crate) fn new_id(context: &Context<'_>) -> String {
+    format!("sa_{}", *context.entropy.base32::<10>("service account"))
+}
+
 fn account_id(world: &World, context: &Context<'_>, chosen: Option<&str>) -> Result<String, Refusal> {
     match chosen {
-        None => Ok(format!("sa_{}", *context.entropy.base32::<10>("service account"))),
+        None => Ok(new_id(context)),
         Some(id) if id == ENVIRONMENT_ACCOUNT || !is_account_id(id) => Err(Refusal::new(
             Code::InvalidBody,
             "`service_account_id` is sa_ and 16 characters of lowercase Crockford base32",

@@ -5,7 +5,7 @@ use spl_kernel::{
 };
 
 use super::{
-    AccountOrigin, REVOCATION_KIND, THREAD,
+    Account, AccountOrigin, REVOCATION_KIND, THREAD,
     create::{NewAccount, check_actors, draft_account},
 };
 use crate::{
@@ -114,8 +114,37 @@ pub(crate) fn revoke(
         let outcome = Outcome::AccountRevoked { already: true, tokens_revoked: 0 };
         return Ok(Decision { changes: Vec::new(), outcome });
     }
-    consent::may_hand_out(world, context, &account.actors)?;
-    let live = world.tokens.live_of_account(account.number, context.now).count();
+    let (changes, live) = end_all(world, &[account], "operator", reason, context)?;
+    let outcome = Outcome::AccountRevoked { already: false, tokens_revoked: live as u64 };
+    Ok(Decision { changes, outcome })
+}
+
+/// Revokes accounts for one cause; says how many live tokens they had.
+pub(crate) fn end_all(
+    world: &World,
+    accounts: &[&Account],
+    cause: &str,
+    reason: Option<&str>,
+    context: &Context<'_>,
+) -> Result<(Vec<Change>, usize), Refusal> {
+    let (mut changes, mut bearers) = (Vec::with_capacity(accounts.len()), 0);
+    for account in accounts {
+        consent::may_hand_out(world, context, &account.actors)?;
+        let live = world.tokens.live_of_account(account.number, context.now).count();
+        changes.push(revocation(account, cause, reason, live, context));
+        bearers += live;
+    }
+    Ok((changes, bearers))
+}
+
+/// The record of an account's end, and its mirror.
+fn revocation(
+    account: &Account,
+    cause: &str,
+    reason: Option<&str>,
+    live: usize,
+    context: &Context<'_>,
+) -> Change {
     let change = Change::new(
         THREAD,
         REVOCATION_KIND,
@@ -123,23 +152,21 @@ pub(crate) fn revoke(
         context,
         [
             ("service_account_id", Some((*account.id).into())),
-            ("cause", Some("operator".into())),
+            ("cause", Some(cause.into())),
             ("reason", reason.map(Json::from)),
             ("tokens_revoked", Some(i64::try_from(live).unwrap_or(i64::MAX).into())),
             ("revoked_at", Some(context.now.to_string().into())),
         ],
     )
     .parent(Parent::Id(account.record));
-    let change = mirror_token(
+    mirror_token(
         change,
         context,
         "sa_revoked",
         [
             ("service_account_id", Some((*account.id).into())),
-            ("cause", Some("operator".into())),
+            ("cause", Some(cause.into())),
             ("reason", reason.map(Json::from)),
         ],
-    );
-    let outcome = Outcome::AccountRevoked { already: false, tokens_revoked: live as u64 };
-    Ok(Decision { changes: vec![change], outcome })
+    )
 }

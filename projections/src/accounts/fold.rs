@@ -65,6 +65,11 @@ pub struct Revoked {
 }
 
 impl Revoked {
+    /// Which account it is about.
+    pub(crate) fn service_account_id(&self) -> &str {
+        &self.service_account_id
+    }
+
     /// Members of the record, beside `kind` and `by`.
     pub const MEMBERS: [&'static str; 5] =
         ["service_account_id", "cause", "reason", "tokens_revoked", "revoked_at"];
@@ -91,6 +96,9 @@ impl Accounts {
         let number = known.map_or(u32::try_from(self.len()).unwrap_or(u32::MAX), |a| a.number);
         let revoked_at = known.and_then(|a| a.revoked_at);
         self.alive += usize::from(known.is_none());
+        for actor in &put.allowed_actors {
+            self.listings.insert((actor.clone(), number));
+        }
         self.set(Account {
             number,
             revoked_at,

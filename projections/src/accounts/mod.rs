@@ -7,9 +7,9 @@ mod hot;
 mod state;
 
 pub use create::{Bootstrap, ChosenToken, Create};
-pub(crate) use create::{bootstrap, create};
+pub(crate) use create::{NewAccount, bootstrap, create, created, new_id};
 pub use decide::Update;
-pub(crate) use decide::{not_found, revoke, update};
+pub(crate) use decide::{end_all, not_found, revoke, update};
 pub use fold::{Put, Revoked};
 pub(crate) use hot::{Row, Symbols};
 pub use state::{Account, AccountOrigin, Accounts};

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use imbl::{OrdMap, Vector};
+use imbl::{OrdMap, OrdSet, Vector};
 use serde::Serialize;
 use spl_kernel::{id::RecordId, time::UnixMillis};
 
@@ -104,6 +104,8 @@ pub struct Accounts {
     pub(crate) rows: Rows,
     /// How many are not revoked.
     pub(super) alive: usize,
+    /// Every DID that an account lists or ever listed, with the places of these accounts.
+    pub(super) listings: OrdSet<(Arc<str>, u32)>,
 }
 
 impl Accounts {
@@ -143,6 +145,13 @@ impl Accounts {
                 self.by_number.push_back(row);
             }
         }
+    }
+
+    /// Accounts that list a DID, or ever did.
+    pub fn ever_listing<'a>(&'a self, actor: &'a str) -> impl Iterator<Item = &'a Arc<Account>> {
+        let start: (Arc<str>, u32) = (actor.into(), 0);
+        let listings = self.listings.range(start..).take_while(move |(own, _)| **own == *actor);
+        listings.filter_map(|(_, number)| self.by_number(*number))
     }
 
     /// All of them, in the order they were made.

@@ -10,7 +10,7 @@ pub(crate) use decide::posted;
 pub(crate) use decide::set;
 pub use decide::{check_lockout, entitled};
 pub use fold::{Change, TOPICS, Topic};
-pub use origin::{Cidr, check_public_url, normal_origin};
+pub use origin::{Cidr, check_public_url, is_loopback_origin, normal_origin};
 pub use state::{Config, SetBy, Setting};
 
 /// The thread of the configuration.

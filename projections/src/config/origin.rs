@@ -92,6 +92,15 @@ pub fn check_public_url(text: &str) -> Result<String, Refusal> {
     ))
 }
 
+/// Whether a normalised origin is reached from its own machine only.
+#[must_use]
+pub fn is_loopback_origin(text: &str) -> bool {
+    parse(text).is_some_and(|origin| match origin.host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => origin.host == "localhost",
+    })
+}
+
 /// Whether an address is a loopback, private or shared one.
 fn is_near(address: IpAddr) -> bool {
     match address.to_canonical() {

@@ -16,6 +16,32 @@ use crate::{
     decision::{Change, Decision, Member, Outcome, Parent},
 };
 
+/// The refusal for an admin whose actor lacks the grant for a resource.
+#[must_use]
+pub fn denied(actor: Option<&str>, resource: Resource, access: Access) -> Refusal {
+    let (actor, resource) = (actor.unwrap_or("<your DID>"), resource.as_str());
+    let access = access.as_str();
+    Refusal::new(Code::ConsentDenied, format!("this needs the consent grant to {access} {resource}"))
+        .hint(format!("a holder of the th_consent write grant runs: spl consent grant --grantee {actor} --resource {resource} --access {access}"))
+}
+
+/// Whether the caller's own actor holds the grant for a resource.
+///
+/// # Errors
+/// `CONSENT_DENIED`.
+pub(crate) fn may(
+    world: &World,
+    context: &Context<'_>,
+    resource: Resource,
+    access: Access,
+) -> Result<(), Refusal> {
+    let holds = |actor| world.consent.allows(actor, resource, access, context.now);
+    if context.caller.own_actor().is_some_and(holds) {
+        return Ok(());
+    }
+    Err(denied(context.caller.actor(), resource, access))
+}
+
 /// Whether the caller may give somebody a credential or a say over these actors, or take it away: where one of
 /// them holds a grant, that is for those who may hand out grants, and for the home's owner.
 ///

@@ -4,8 +4,8 @@ mod decide;
 mod fold;
 mod state;
 
-pub use decide::{Give, TakeBack};
-pub(crate) use decide::{give, may_hand_out, operator_grants, take_back};
+pub use decide::{Give, TakeBack, denied};
+pub(crate) use decide::{give, may, may_hand_out, operator_grants, take_back};
 pub use fold::{Granted, Revoked};
 pub use state::{Access, Consent, Grant, Resource};
 

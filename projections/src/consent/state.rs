@@ -125,6 +125,12 @@ impl Consent {
         self.live_of(actor, now).next().is_some()
     }
 
+    /// Whether an actor holds a grant, or ever did.
+    #[must_use]
+    pub fn ever_concerned(&self, actor: &str) -> bool {
+        self.grants.values().any(|g| g.grantee == actor)
+    }
+
     /// Those who may hand out grants.
     pub fn guardians(&self, now: UnixMillis) -> impl Iterator<Item = &str> {
         self.grants

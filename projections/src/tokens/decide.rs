@@ -18,6 +18,7 @@ use crate::{
     consent,
     context::Context,
     decision::{Change, Decision, Issued, Outcome, Parent},
+    invites,
     scope::Scopes,
 };
 
@@ -284,17 +285,18 @@ pub(crate) fn note_seen(world: &World, seen: &Seen, context: &Context<'_>) -> De
     Decision { changes, outcome: Outcome::Done }
 }
 
-/// Revokes every token but one, a bounded number at a time: what follows the return of an older log.
+/// Revokes every open invite and every token but one, a bounded number at a time: what follows the return of an older log.
 pub(crate) fn end_all(world: &World, keep: Option<&TokenId>, most: usize, context: &Context<'_>) -> Decision {
     let live = world.tokens.rows().filter_map(|row| {
         let entry = world.tokens.get(&row.id)?;
         let account = world.accounts.by_number(entry.account)?;
         (entry.state == State::Live && account.is_alive() && keep != Some(&row.id)).then_some((row, account))
     });
-    let reason = Some("the log was restored, or an older one accepted");
-    let changes = live
-        .take(most)
-        .map(|(row, account)| revocation(context, row, &account.id, "operator", reason))
-        .collect();
+    let reason = "the log was restored, or an older one accepted";
+    let mut changes = invites::end_open(world, most, reason, context);
+    let left = most.saturating_sub(changes.len());
+    changes.extend(
+        live.take(left).map(|(row, account)| revocation(context, row, &account.id, "operator", Some(reason))),
+    );
     Decision { changes, outcome: Outcome::Done }
 }

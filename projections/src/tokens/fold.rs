@@ -69,6 +69,11 @@ pub struct Revoked {
 }
 
 impl Revoked {
+    /// Which token it is about.
+    pub(crate) fn token_id(&self) -> TokenId {
+        self.token_id
+    }
+
     /// Members of the record, beside `kind` and `by`.
     pub const MEMBERS: [&'static str; 5] =
         ["token_id", "service_account_id", "cause", "reason", "revoked_at"];

@@ -34,7 +34,8 @@ pub(crate) static CROCKFORD: LazyLock<Encoding> = LazyLock::new(|| {
     specification.encoding().unwrap_or(HEXLOWER)
 });
 
-fn is_base32(text: &str, chars: usize) -> bool {
+/// Whether a text is so many characters of lowercase Crockford base32.
+pub(crate) fn is_base32(text: &str, chars: usize) -> bool {
     text.len() == chars && text.bytes().all(|b| SYMBOLS.as_bytes().contains(&b))
 }
 

@@ -12,7 +12,7 @@ pub(crate) use decide::{
 };
 pub use decide::{Mint, Revoke, Seen as NoteSeen};
 pub use fold::{Put, Revoked, Seen};
-pub(crate) use format::CROCKFORD;
+pub(crate) use format::{CROCKFORD, is_base32};
 pub use format::{
     ENVIRONMENT_ACCOUNT, EnvTag, Parts, Plaintext, TOKEN_BYTES_MAX, is_account_id, is_environment_secret,
     parse,

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use spl_projections::scope::Scope;
+use spl_projections::scope::{PRESET_DEFAULT, PRESETS};
 
 use super::answer;
 use crate::{
@@ -58,15 +58,11 @@ pub(super) async fn manifest(State(app): State<App>, uri: Uri) -> Response {
 /// `GET /v1/scope_presets`: the scope lists that invites and pages offer by name.
 pub(super) async fn scope_presets(uri: Uri) -> Response {
     answer(Params::new(&uri).finish().map(|()| {
-        let preset = |name: &str, scopes: &[Scope], default: bool| {
+        let presets = PRESETS.map(|(name, scopes)| {
             let scopes: Vec<&str> = scopes.iter().map(|s| s.as_str()).collect();
+            let default = name == PRESET_DEFAULT;
             json!({ "object": "scope_preset", "name": name, "scopes": scopes, "default": default })
-        };
-        let presets = [
-            preset("reader", &[Scope::RecordsRead], false),
-            preset("contributor", &[Scope::RecordsRead, Scope::RecordsWrite], true),
-            preset("admin", &[Scope::Admin], false),
-        ];
+        });
         json_answer(StatusCode::OK, &json!({ "object": "list", "data": presets, "next_cursor": null }))
     }))
 }

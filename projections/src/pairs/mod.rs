@@ -1,0 +1,19 @@
+//! The pair ledger: instances whose key is pinned here (protocol, section 8).
+
+mod decide;
+mod fold;
+mod state;
+
+pub use decide::{NewPair, Unpair};
+pub(crate) use decide::{pair, unpair};
+pub use fold::{Happened, Put};
+pub use state::{Pair, Pairs};
+
+/// The thread of pairs.
+pub const THREAD: &str = "th_federation_pairs";
+/// A pair.
+pub const KIND: &str = "core.federation_pair.v1";
+/// What happened to one.
+pub const EVENT_KIND: &str = "core.federation_pair.event.v1";
+/// What ids begin with.
+pub const PREFIX: &str = "pair_";
