@@ -17,6 +17,7 @@ use spl_kernel::{
 };
 use spl_projections::{
     Command, World, audit,
+    invites::Reason,
     tokens::{NoteSeen, TokenId},
 };
 
@@ -42,6 +43,8 @@ pub(crate) struct Activity {
     used: LastUsed,
     refused: Mutex<HashMap<TokenId, Refused>>,
     presented: Mutex<HashMap<TokenId, Instant>>,
+    /// Refused redemptions that were too many to be recorded one by one.
+    redeems: Mutex<BTreeMap<(String, Reason), u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +74,11 @@ impl Activity {
         if refused.len() < REFUSED_TOKENS_MAX || refused.contains_key(&token) {
             *refused.entry(token).or_default().counts.entry(code).or_default() += 1;
         }
+    }
+
+    /// Counts a refused redemption that was not recorded by itself.
+    pub(crate) fn refused_redeem(&self, invite_id: String, reason: Reason) {
+        *lock(&self.redeems).entry((invite_id, reason)).or_default() += 1;
     }
 
     /// Whether it is to be written that an ended token was presented: not if it was within the hour.
@@ -142,6 +150,11 @@ async fn flush(app: &App, stopping: bool) {
     }
     for (token_id, counts) in app.activity.due_refusals(stopping) {
         note(app, Command::NoteRefusals { token_id, counts }).await;
+    }
+    // Few: only invites that exist are counted, each within its rate.
+    let redeems = std::mem::take(&mut *lock(&app.activity.redeems));
+    for ((invite_id, reason), count) in redeems {
+        note(app, Command::NoteRefusedRedeems { invite_id, reason, count }).await;
     }
 }
 

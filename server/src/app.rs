@@ -18,8 +18,10 @@ use crate::{
     home::Home,
     metrics::Metrics,
     open_streams::OpenStreams,
+    outgoing::Outgoing,
     published::Published,
     rate::Rate,
+    routes::{InviteRates, Rows},
     writer::Writer,
 };
 
@@ -90,6 +92,13 @@ pub(crate) struct Instance {
     pub(crate) thefts: Thefts,
     /// How often the tokens of an account may renew themselves.
     pub(crate) renewals: Rate<u32>,
+    /// How often an account may have itself vouched for.
+    pub(crate) attestations: Rate<u32>,
+    pub(crate) preview_rates: InviteRates,
+    pub(crate) redeem_rates: InviteRates,
+    pub(crate) invite_rows: Rows,
+    /// Calls to other instances.
+    pub(crate) outgoing: Outgoing,
 }
 
 impl Instance {

@@ -43,8 +43,26 @@ pub(crate) async fn read_json_within(
     request: Request,
     limit: usize,
 ) -> Result<Received, Problem> {
+    read(app, request, limit, false).await
+}
+
+/// As above, on a route that takes parameters too, which it has looked at.
+pub(crate) async fn read_json_with_params(
+    app: &Instance,
+    request: Request,
+    limit: usize,
+) -> Result<Received, Problem> {
+    read(app, request, limit, true).await
+}
+
+async fn read(
+    app: &Instance,
+    request: Request,
+    limit: usize,
+    with_params: bool,
+) -> Result<Received, Problem> {
     let (parts, mut body) = request.into_parts();
-    let read = tokio::time::timeout(ARRIVAL_MAX, receive(app, &parts, &mut body, limit)).await;
+    let read = tokio::time::timeout(ARRIVAL_MAX, receive(app, &parts, &mut body, limit, with_params)).await;
     let (bytes, share) = match read {
         Ok(Ok(received)) => received,
         Ok(Err(problem)) => {
@@ -69,6 +87,7 @@ async fn receive(
     parts: &Parts,
     body: &mut Body,
     limit: usize,
+    with_params: bool,
 ) -> Result<(Vec<u8>, Share), Problem> {
     let stated =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
@@ -76,7 +95,9 @@ async fn receive(
         return Err(Problem::too_large(limit));
     }
     check_media_type(app, parts)?;
-    Params::new(&parts.uri).finish()?;
+    if !with_params {
+        Params::new(&parts.uri).finish()?;
+    }
     let mut share = app.body_budget.try_take(0).ok_or_else(Problem::busy)?;
     let mut held = 0;
     let mut bytes = Vec::new();

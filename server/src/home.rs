@@ -210,6 +210,15 @@ impl Home {
     }
 }
 
+/// Makes a directory of ours, unless it is there, and refuses one that is not ours alone.
+///
+/// # Errors
+/// When it cannot be made, or is not safely ours.
+pub(crate) fn make_private_dir(path: &Path) -> Result<(), HomeError> {
+    fs::create_dir_all(path).map_err(io_error(path))?;
+    check_private(path, true)
+}
+
 /// Refuses what somebody else owns, could read or could have put there.
 fn check_private(path: &Path, directory: bool) -> Result<(), HomeError> {
     let meta = fs::symlink_metadata(path).map_err(io_error(path))?;

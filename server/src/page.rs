@@ -17,6 +17,8 @@ use crate::{
 
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 280;
+/// What a reason is.
+pub(crate) const REASON_RULE: &str = "`reason` is 1 to 280 characters, none of them control characters";
 /// Rows of a page unless the request says otherwise.
 const LIMIT_DEFAULT: usize = 100;
 /// Most rows of a page.
@@ -81,15 +83,10 @@ impl Params {
     /// `reason`: why something is taken back, for the trail.
     pub(crate) fn reason(&mut self) -> Result<Option<String>, Problem> {
         let reason = self.one("reason")?;
-        let fits = |r: &String| {
-            (1..=REASON_CHARS_MAX).contains(&r.chars().count()) && !r.chars().any(char::is_control)
-        };
-        if reason.as_ref().is_none_or(fits) {
+        if reason.as_deref().is_none_or(is_reason) {
             Ok(reason)
         } else {
-            Err(Problem::invalid_query(format!(
-                "`reason` is 1 to {REASON_CHARS_MAX} characters, none of them control characters"
-            )))
+            Err(Problem::invalid_query(REASON_RULE))
         }
     }
 
@@ -107,6 +104,11 @@ impl Params {
             }
         }
     }
+}
+
+/// Whether a text can be a reason.
+pub(crate) fn is_reason(text: &str) -> bool {
+    (1..=REASON_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 fn parse_limit(text: &str) -> Result<usize, Problem> {

@@ -140,11 +140,7 @@ impl Problem {
 
     /// An admin whose actor lacks the grant for a resource.
     pub(crate) fn consent_denied(actor: Option<&str>, resource: Resource, access: Access) -> Self {
-        let (actor, resource) = (actor.unwrap_or("<your DID>"), resource.as_str());
-        let access = access.as_str();
-        Refusal::new(refusal::Code::ConsentDenied, format!("this needs the consent grant to {access} {resource}"))
-            .hint(format!("a holder of the th_consent write grant runs: spl consent grant --grantee {actor} --resource {resource} --access {access}"))
-            .into()
+        spl_projections::consent::denied(actor, resource, access).into()
     }
 
     pub(crate) fn ambiguous_credential() -> Self {

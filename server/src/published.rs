@@ -50,6 +50,8 @@ struct Recent {
 pub(crate) struct Published {
     world: ArcSwap<World>,
     head: watch::Sender<u64>,
+    /// Position of the last record that state was folded from.
+    state: watch::Sender<u64>,
     recent: RwLock<Recent>,
 }
 
@@ -58,6 +60,7 @@ impl Published {
         Self {
             world: ArcSwap::from_pointee(world),
             head: watch::Sender::new(head.sequence),
+            state: watch::Sender::new(0),
             recent: RwLock::default(),
         }
     }
@@ -80,6 +83,7 @@ impl Published {
         }
         if reformed || world.folded_through != self.world.load().folded_through {
             self.world.store(Arc::new(world.clone()));
+            self.state.send_replace(world.folded_through);
         }
         if let Some(last) = last {
             self.head.send_replace(last);
@@ -104,6 +108,11 @@ impl Published {
     /// Wakes when the head moves.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.head.subscribe()
+    }
+
+    /// Wakes when state changes.
+    pub(crate) fn subscribe_state(&self) -> watch::Receiver<u64> {
+        self.state.subscribe()
     }
 
     /// Up to `limit` of the most recent records after `sequence`; `None` when they are not all here and the

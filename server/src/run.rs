@@ -28,9 +28,10 @@ use crate::{
     home::{Home, HomeError, HomeLock, KeptHead, write_private},
     listen,
     metrics::Metrics,
+    outgoing::Outgoing,
     published::Published,
     rate::Rate,
-    routes::router,
+    routes::{InviteRates, Rows, router},
     telemetry,
     writer::Writer,
 };
@@ -43,6 +44,8 @@ const STREAM_BUDGET_BYTES: usize = 64 * 1024 * 1024;
 const PARSING_MAX: usize = 4;
 /// Renewals of one account's tokens in a minute: each leaves four records for ever.
 const RENEWALS_A_MINUTE: u32 = 30;
+/// Attestations that one account may ask for in a minute.
+const ATTESTATIONS_A_MINUTE: u32 = 10;
 /// Walks over records at a time; each may hold a body's tree and a chunk of records.
 const SCANNING_MAX: usize = 16;
 /// After this the process ends whatever is still open.
@@ -220,12 +223,18 @@ async fn serve(
         activity: Activity::default(),
         thefts: Thefts::default(),
         renewals: Rate::a_minute(RENEWALS_A_MINUTE),
+        attestations: Rate::a_minute(ATTESTATIONS_A_MINUTE),
+        preview_rates: InviteRates::default(),
+        redeem_rates: InviteRates::default(),
+        invite_rows: Rows::default(),
+        outgoing: Outgoing::new(),
     });
     first::commands(&app, &options).await?;
     if let Some(home) = &keeps_head {
         let head = app.log.head();
         home.keep_head(KeptHead { sequence: head.sequence, chain: head.chain })?;
     }
+    app.sweep_peer_tokens()?;
     warn_at_start(&app);
     let noting = tokio::spawn(activity::keep_noted(app.clone()));
     // Who reads the run files may signal at once: the first look makes sure that signals are caught from here on.

@@ -44,11 +44,11 @@ use crate::{
 /// Heartbeats of narrowed tokens stand at multiples of this.
 const NARROWED_STEP: u64 = 64;
 /// A heartbeat at least this often.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A client that takes nothing for this long is closed.
 pub(crate) const STALLED_MAX: Duration = Duration::from_secs(30);
 /// What clients are told to wait before they reconnect.
-const RETRY_MS: u64 = 1000;
+pub(crate) const RETRY_MS: u64 = 1000;
 /// What clients are told to wait when the instance stops.
 const RETRY_AFTER_SHUTDOWN_MS: u64 = 2000;
 /// How long a reader whose queue is full is given to make room for the last event, when the instance stops.
@@ -59,7 +59,7 @@ const STEP_RECORDS: usize = 256;
 const STEP_BYTES: usize = 64 * 1024;
 /// Chunks that wait for a client, beside the one that waits for its turn: between steps a stream holds nothing
 /// else.
-const QUEUED_CHUNKS: usize = 1;
+pub(crate) const QUEUED_CHUNKS: usize = 1;
 /// Chunks larger than this are counted against the memory of streams.
 const CHARGED_BYTES: usize = 4 * 1024;
 
@@ -207,7 +207,7 @@ impl AsRef<[u8]> for Charged {
 
 /// Queues bytes for a client. False when it is gone, or has taken nothing for too long. The wait for memory is
 /// not the client's doing and not counted: whoever holds it lets go in that time.
-async fn deliver(budget: &Budget, sender: &mpsc::Sender<Bytes>, bytes: Bytes) -> bool {
+pub(crate) async fn deliver(budget: &Budget, sender: &mpsc::Sender<Bytes>, bytes: Bytes) -> bool {
     let bytes = if bytes.len() > CHARGED_BYTES {
         let share = tokio::select! {
             share = budget.take(bytes.len()) => share,
@@ -253,13 +253,30 @@ struct Producer {
 }
 
 /// Waits until the instance stops.
-async fn stopped(shutdown: &mut tokio::sync::watch::Receiver<bool>) {
+pub(crate) async fn stopped(shutdown: &mut tokio::sync::watch::Receiver<bool>) {
     // The sender lives as long as the instance; without it there is nothing left to wait for.
     let _ = shutdown.wait_for(|stopping| *stopping).await;
 }
 
+/// Tells a client that what it came with is of no use any more.
+pub(crate) async fn say_revoked(sender: &mpsc::Sender<Bytes>) {
+    let data = "{\"code\":\"revoked\",\"message\":\"the token was revoked, has expired, or reaches nothing here any more\"}";
+    let event = wire::event("error", None, data);
+    let _ = tokio::time::timeout(GOODBYE_MAX, sender.send(event)).await;
+}
+
+/// Tells a client that the instance stops.
+pub(crate) async fn say_goodbye(sender: &mpsc::Sender<Bytes>) {
+    let data = format!(
+        "{{\"code\":\"server_shutdown\",\"message\":\"the instance is shutting down\",\"retry_after_ms\":{RETRY_AFTER_SHUTDOWN_MS}}}"
+    );
+    let event = wire::event("server_shutdown", None, &data);
+    // One that takes nothing is told by the end itself.
+    let _ = tokio::time::timeout(GOODBYE_MAX, sender.send(event)).await;
+}
+
 /// Why a stream ends.
-enum Ended {
+pub(crate) enum Ended {
     /// The client is gone, or the log failed: nobody is told.
     Silently,
     /// What the client came with is of no use any more.
@@ -277,11 +294,11 @@ impl Producer {
         let mut shutdown = self.app.shutdown.clone();
         tokio::select! {
             ended = self.serve(start) => match ended {
-                Err(Ended::Revoked) => self.say_revoked().await,
+                Err(Ended::Revoked) => say_revoked(&self.sender).await,
                 // There is nobody left to tell.
                 Ok(()) | Err(Ended::Silently) => {}
             },
-            () = stopped(&mut shutdown) => self.say_goodbye().await,
+            () = stopped(&mut shutdown) => say_goodbye(&self.sender).await,
         }
     }
 
@@ -358,21 +375,6 @@ impl Producer {
         } else {
             Err(Ended::Silently)
         }
-    }
-
-    async fn say_revoked(&self) {
-        let data = "{\"code\":\"revoked\",\"message\":\"the token was revoked, has expired, or reaches nothing here any more\"}";
-        let event = wire::event("error", None, data);
-        let _ = tokio::time::timeout(GOODBYE_MAX, self.sender.send(event)).await;
-    }
-
-    async fn say_goodbye(&self) {
-        let data = format!(
-            "{{\"code\":\"server_shutdown\",\"message\":\"the instance is shutting down\",\"retry_after_ms\":{RETRY_AFTER_SHUTDOWN_MS}}}"
-        );
-        let event = wire::event("server_shutdown", None, &data);
-        // One that takes nothing is told by the end itself.
-        let _ = tokio::time::timeout(GOODBYE_MAX, self.sender.send(event)).await;
     }
 
     /// Sends what comes next after the cursor, and moves it.

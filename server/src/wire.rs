@@ -92,11 +92,15 @@ pub(crate) fn frame(stored: &StoredRecord, provenance: bool) -> Bytes {
     let mut data = format!("{{\"id\":\"{}\",\"record\":", stored.record.id);
     write_record(&mut data, stored, Shown { object: true, provenance });
     let _ = write!(data, ",\"cursor\":\"{}\"}}", stored.sequence);
-    if data.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
-        data =
-            data.replace('\u{85}', "\\u0085").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+    event("record.created", Some(stored.sequence), &one_line(data))
+}
+
+/// JSON text on one line for every reader.
+pub(crate) fn one_line(data: String) -> String {
+    if !data.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
+        return data;
     }
-    event("record.created", Some(stored.sequence), &data)
+    data.replace('\u{85}', "\\u0085").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }
 
 /// A stream frame. `data` is one line.

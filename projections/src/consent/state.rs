@@ -119,6 +119,20 @@ impl Consent {
         self.live_of(actor, now).any(|g| g.resource == resource && g.access >= access)
     }
 
+    /// Until when an actor holds a grant by time alone; `None` where no time ends it.
+    #[must_use]
+    pub fn until(
+        &self,
+        actor: &str,
+        resource: Resource,
+        access: Access,
+        now: UnixMillis,
+    ) -> Option<UnixMillis> {
+        let held = self.live_of(actor, now).filter(|g| g.resource == resource && g.access >= access);
+        // One without an end outlasts all others.
+        held.map(|g| g.expires_at.unwrap_or(UnixMillis(u64::MAX))).max().filter(|at| at.0 != u64::MAX)
+    }
+
     /// Whether an actor holds any grant.
     #[must_use]
     pub fn concerns(&self, actor: &str, now: UnixMillis) -> bool {

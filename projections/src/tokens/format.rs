@@ -34,6 +34,12 @@ pub(crate) static CROCKFORD: LazyLock<Encoding> = LazyLock::new(|| {
     specification.encoding().unwrap_or(HEXLOWER)
 });
 
+/// Bytes as lowercase Crockford base32, as ids have it.
+#[must_use]
+pub fn crockford(bytes: &[u8]) -> String {
+    CROCKFORD.encode(bytes)
+}
+
 /// Whether a text is so many characters of lowercase Crockford base32.
 pub(crate) fn is_base32(text: &str, chars: usize) -> bool {
     text.len() == chars && text.bytes().all(|b| SYMBOLS.as_bytes().contains(&b))

@@ -14,8 +14,8 @@ pub use decide::{Mint, Revoke, Seen as NoteSeen};
 pub use fold::{Put, Revoked, Seen};
 pub(crate) use format::{CROCKFORD, is_base32};
 pub use format::{
-    ENVIRONMENT_ACCOUNT, EnvTag, Parts, Plaintext, TOKEN_BYTES_MAX, is_account_id, is_environment_secret,
-    parse,
+    ENVIRONMENT_ACCOUNT, EnvTag, Parts, Plaintext, TOKEN_BYTES_MAX, crockford, is_account_id,
+    is_environment_secret, parse,
 };
 pub use index::{Entry, Index, Key, Merge, Merged, State, TokenId, TokenIndex};
 pub use rotate::Renew;

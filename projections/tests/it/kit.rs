@@ -1,6 +1,6 @@
 //! An instance without I/O: commands are decided, written into memory, and folded.
 
-use std::convert::Infallible;
+use std::{collections::BTreeMap, convert::Infallible};
 
 use spl_kernel::{
     id::RecordId,
@@ -32,17 +32,35 @@ pub(crate) struct Kit {
     pub(crate) records: Vec<StoredRecord>,
     pub(crate) now: UnixMillis,
     drawn: u64,
+    log: Log,
 }
 
 /// What the log would say: the clocks of what is written.
-struct Log<'a>(&'a [StoredRecord]);
+#[derive(Default)]
+struct Log {
+    /// By thread and actor, then by clock.
+    clocks: BTreeMap<(String, String), BTreeMap<u64, (u64, RecordId)>>,
+    ids: BTreeMap<u64, RecordId>,
+}
 
-impl Ledger for Log<'_> {
+impl Log {
+    fn note(&mut self, stored: &StoredRecord) {
+        let record = &stored.record;
+        let own = self.clocks.entry((record.thread.clone(), record.actor.clone())).or_default();
+        own.insert(record.clock, (stored.sequence, record.id));
+        self.ids.insert(stored.sequence, record.id);
+    }
+
+    fn of(&self, thread: &str, actor: &str) -> Option<&BTreeMap<u64, (u64, RecordId)>> {
+        self.clocks.get(&(thread.to_owned(), actor.to_owned()))
+    }
+}
+
+impl Ledger for Log {
     type Error = Infallible;
 
     fn highest_clock(&self, thread: &str, actor: &str) -> Result<Option<u64>, Infallible> {
-        let own = self.0.iter().map(|s| &s.record).filter(|r| r.thread == thread && r.actor == actor);
-        Ok(own.map(|r| r.clock).max())
+        Ok(self.of(thread, actor).and_then(|own| own.keys().next_back().copied()))
     }
 
     fn clock_holder(
@@ -51,15 +69,11 @@ impl Ledger for Log<'_> {
         actor: &str,
         clock: u64,
     ) -> Result<Option<(u64, RecordId)>, Infallible> {
-        let held = self
-            .0
-            .iter()
-            .find(|s| s.record.thread == thread && s.record.actor == actor && s.record.clock == clock);
-        Ok(held.map(|s| (s.sequence, s.record.id)))
+        Ok(self.of(thread, actor).and_then(|own| own.get(&clock).copied()))
     }
 
     fn record_id(&self, sequence: u64) -> Result<Option<RecordId>, Infallible> {
-        Ok(self.0.iter().find(|s| s.sequence == sequence).map(|s| s.record.id))
+        Ok(self.ids.get(&sequence).copied())
     }
 }
 
@@ -76,9 +90,9 @@ impl Kit {
             records: Vec::new(),
             now: UnixMillis(1_700_000_000_000),
             drawn: 0,
+            log: Log::default(),
         };
-        let key = PrivateKey::from_seed(&Zeroizing::new([7; 32])).public();
-        kit.run(Command::NameInstance(key), &Caller::nobody()).expect("a name");
+        kit.run(Command::NameInstance(own_key().public()), &Caller::nobody()).expect("a name");
         kit
     }
 
@@ -126,7 +140,7 @@ impl Kit {
         let mut guarded = self.world.decide(&command, &context)?;
         let changes = std::mem::take(&mut guarded.decision.changes);
         let next = self.records.len() as u64 + 1;
-        let Ok(accepted) = write(changes, next, &Log(&self.records), &mut Pending::default());
+        let Ok(accepted) = write(changes, next, &self.log, &mut Pending::default());
         let mut after = self.world.clone();
         let mut written = Vec::new();
         for (sequence, accepted) in (next..).zip(accepted?) {
@@ -142,6 +156,7 @@ impl Kit {
         }
         guarded.check(&self.world, &after, self.now)?;
         self.world = after;
+        written.iter().for_each(|stored| self.log.note(stored));
         self.records.extend(written);
         Ok(guarded.decision.outcome)
     }
@@ -168,6 +183,11 @@ impl Kit {
         self.records.iter().for_each(|stored| world.fold(stored).expect("known records"));
         world
     }
+}
+
+/// The key of the instance.
+pub(crate) fn own_key() -> PrivateKey {
+    PrivateKey::from_seed(&Zeroizing::new([7; 32]))
 }
 
 pub(crate) fn parse(body: &str) -> Object {

@@ -7,7 +7,11 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use spl_projections::scope::{PRESET_DEFAULT, PRESETS};
+use spl_kernel::{canonical::canonical, json::Json};
+use spl_projections::{
+    did, manifest,
+    scope::{PRESET_DEFAULT, PRESETS},
+};
 
 use super::answer;
 use crate::{
@@ -16,13 +20,16 @@ use crate::{
     session::Session,
 };
 
+/// Longest document of the instance's own, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
 fn capabilities_of(app: &Instance) -> Value {
     json!({
         "object": "capabilities_manifest",
         "manifest_version": "1",
         "daemon": { "name": "spl", "version": env!("CARGO_PKG_VERSION"), "api_version": "v1" },
         "auth": { "required": matches!(app.mode(&app.published.world()), Mode::Bootstrap | Mode::Secure) },
-        "did_methods": ["did:sync", "did:key"],
+        "did_methods": ["did:sync", "did:key", "did:web"],
         "record": {
             "algebra_version": "v1",
             "hashed_fields": ["parents", "thread", "actor", "act", "body", "clock", "data_type"],
@@ -31,6 +38,7 @@ fn capabilities_of(app: &Instance) -> Value {
         "transports": ["http/1.1", "h2c", "sse"],
         "capabilities": {
             "records": true, "threads": true, "tasks": true, "streams": true, "query": true, "export": true,
+            "invites": true, "federation_pairs": true, "consent": true, "audit": true,
             "sync": false, "relay": false, "discovery": false,
         },
     })
@@ -42,17 +50,34 @@ pub(super) async fn capabilities(State(app): State<App>, uri: Uri) -> Response {
 }
 
 /// `GET /.well-known/syncropel`
-pub(super) async fn manifest(State(app): State<App>, uri: Uri) -> Response {
+pub(super) async fn well_known(State(app): State<App>, uri: Uri) -> Response {
     answer(Params::new(&uri).finish().map(|()| {
+        let url = app.public_url(&app.published.world());
+        let signed = manifest::signed(&app.key, &app.did, &url, env!("CARGO_PKG_VERSION"), app.now());
         json_answer(
             StatusCode::OK,
             &json!({
                 "instance_did": app.did,
-                "url": app.public_url(&app.published.world()),
+                "url": url,
                 "capabilities_manifest": capabilities_of(&app),
+                "federation_manifest": shown(&signed),
             }),
         )
     }))
+}
+
+/// `GET /.well-known/did.json`
+pub(super) async fn did_document(State(app): State<App>, uri: Uri) -> Response {
+    answer(Params::new(&uri).finish().map(|()| {
+        let url = app.public_url(&app.published.world());
+        json_answer(StatusCode::OK, &shown(&did::document(&app.did, &app.key.public(), &url)))
+    }))
+}
+
+/// JSON of the pure crates as an answer holds it.
+fn shown(json: &Json) -> Value {
+    let text = canonical(json, ANSWER_BYTES_MAX).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
 /// `GET /v1/scope_presets`: the scope lists that invites and pages offer by name.
@@ -70,7 +95,7 @@ pub(super) async fn scope_presets(uri: Uri) -> Response {
 /// `GET /v1/identity`
 pub(super) async fn identity(State(app): State<App>, session: Session, uri: Uri) -> Response {
     let result = Params::new(&uri).finish().map(|()| {
-        let key = app.key.public();
+        let (key, url) = (app.key.public(), app.public_url(&session.world));
         let caller = &session.caller;
         let bearer = caller.bearer.as_ref();
         json_answer(
@@ -80,7 +105,10 @@ pub(super) async fn identity(State(app): State<App>, session: Session, uri: Uri)
                 "did": app.did,
                 "method": "key",
                 "public_key": key.base64url(),
+                "public_key_multibase": key.multibase(),
                 "key_fingerprint": key.fingerprint(),
+                "url": url,
+                "did_document_url": format!("{url}/.well-known/did.json"),
                 "actor": caller.actor(),
                 "display_name": bearer.map(|b| b.account.display_name.as_str()),
                 "scopes": caller.scope_names(),

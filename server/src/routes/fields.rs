@@ -3,7 +3,10 @@
 use serde_json::{Map, Value};
 use spl_kernel::json::{Bounds, Json};
 
-use crate::problem::{Problem, excerpt};
+use crate::{
+    page::{REASON_RULE, is_reason},
+    problem::{Problem, excerpt},
+};
 
 /// Bounds of a body that is no record.
 const BOUNDS: Bounds = Bounds { levels: 8, values: 20_000 };
@@ -91,6 +94,15 @@ impl Fields {
             elements.iter().map(|e| e.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
         });
         texts.map(Some).ok_or_else(|| self.wrong(key, "a list of strings"))
+    }
+
+    /// `reason`: why something is taken back, for the trail.
+    pub(super) fn reason(&mut self) -> Result<Option<String>, Problem> {
+        let reason = self.text("reason")?;
+        if reason.as_deref().is_none_or(is_reason) {
+            return Ok(reason);
+        }
+        Err(Problem::invalid_body(REASON_RULE))
     }
 
     /// Refuses what was not asked for.

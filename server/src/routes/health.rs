@@ -108,10 +108,19 @@ pub(super) async fn report(State(app): State<App>, session: Session, uri: Uri) -
         let folded_through = session.world.folded_through;
         let last_verify = app.last_verify.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let folded = |name: &str| json!({ "name": name, "folded_through": folded_through });
-        report["projections"] =
-            ["identity", "service_accounts", "tokens", "consent", "config", "permission_rules"]
-                .map(folded)
-                .into();
+        report["projections"] = [
+            "identity",
+            "service_accounts",
+            "tokens",
+            "consent",
+            "config",
+            "permission_rules",
+            "invites",
+            "invite_templates",
+            "federation_pairs",
+        ]
+        .map(folded)
+        .into();
         // How busy others keep the instance is not for those who see a part of it.
         if session.whole(Scope::RecordsRead).is_ok() {
             let QueueDepth { control, data, data_bytes } = app.writer.depth();

@@ -8,12 +8,15 @@ mod documents;
 mod export;
 mod fields;
 mod health;
+mod invites;
 mod operator;
+mod pairs;
 mod query;
 mod records;
 mod streams;
 mod table;
 mod tasks;
+mod templates;
 mod threads;
 mod tokens;
 
@@ -28,13 +31,15 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{any, delete, get, post},
 };
+use spl_projections::invites::is_invite_id;
 
+pub(crate) use self::invites::{InviteRates, row::Rows};
 pub(crate) use self::table::route_of;
 pub use self::table::{ROUTES, Route};
 use crate::{access, app::App, env, problem::Problem, session};
 
 /// Routes that answer before any account exists, and from any origin.
-const OPEN: [&str; 7] = [
+const OPEN: [&str; 8] = [
     "/health",
     "/health/ready",
     "/openapi.json",
@@ -42,16 +47,29 @@ const OPEN: [&str; 7] = [
     "/v1/scope_presets",
     "/v1/bootstrap/service-account",
     "/.well-known/syncropel",
+    DID_DOCUMENT,
 ];
+/// Where other instances look for the instance's key.
+const DID_DOCUMENT: &str = "/.well-known/did.json";
 const OPEN_PREFIX: &str = "/docs/api";
 
 /// Open routes that pages of any origin may read.
-const READABLE_ANYWHERE: [&str; 5] =
-    ["/health", "/health/ready", "/v1/capabilities", "/v1/scope_presets", "/.well-known/syncropel"];
+const READABLE_ANYWHERE: [&str; 6] = [
+    "/health",
+    "/health/ready",
+    "/v1/capabilities",
+    "/v1/scope_presets",
+    "/.well-known/syncropel",
+    DID_DOCUMENT,
+];
 
 /// Whether a path is open.
 pub(crate) fn is_open(path: &str) -> bool {
-    OPEN.contains(&path) || path == OPEN_PREFIX || path.starts_with("/docs/api/")
+    let invite = || {
+        path.strip_prefix("/v1/invites/")
+            .is_some_and(|rest| is_invite_id(rest.strip_suffix("/redeem").unwrap_or(rest)))
+    };
+    OPEN.contains(&path) || path == OPEN_PREFIX || path.starts_with("/docs/api/") || invite()
 }
 
 /// The router of an instance.
@@ -86,6 +104,18 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/tokens/{token_id}/rotate", post(tokens::rotate))
         .route("/v1/consent/grants", get(consent::list).post(consent::grant))
         .route("/v1/consent/grants/{id}", delete(consent::revoke))
+        .route("/v1/invites", get(invites::list).post(invites::issue))
+        .route("/v1/invites/stream", get(invites::follow))
+        .route("/v1/invites/audit", get(invites::feed))
+        .route("/v1/invites/bulk-revoke", post(invites::bulk_revoke))
+        .route("/v1/invites/sign-attestation", post(invites::sign))
+        .route("/v1/invites/{id}", get(invites::preview))
+        .route("/v1/invites/{id}/redeem", post(invites::redeem))
+        .route("/v1/invites/{id}/revoke", post(invites::revoke))
+        .route("/v1/invite-templates", get(templates::list).post(templates::save))
+        .route("/v1/invite-templates/{id}", delete(templates::remove))
+        .route("/v1/federation/pairs", get(pairs::list).post(pairs::pair))
+        .route("/v1/federation/pairs/{id}", get(pairs::get).delete(pairs::unpair))
         .route("/v1/config", get(config::show))
         .route("/v1/config/permission-rules", get(config::rules))
         .route("/v1/config/{topic}", post(config::set))
@@ -97,7 +127,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/health", get(health::open))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .route("/.well-known/syncropel", get(discovery::manifest))
+        .route("/.well-known/syncropel", get(discovery::well_known))
+        .route(DID_DOCUMENT, get(discovery::did_document))
         .route("/openapi.json", get(documents::openapi))
         .route("/docs/api", get(documents::viewer))
         .route("/docs/api/{asset}", get(documents::asset))

@@ -15,12 +15,9 @@ use crate::{
     stream::{Filter, Start, open},
 };
 
-/// Where a stream starts: after `Last-Event-ID`, else from a clock, else live.
-fn start(headers: &HeaderMap, params: &mut Params, head: u64) -> Result<Start, Problem> {
-    let since_clock = params.number("since_clock")?;
-    let Some(last) = headers.get("last-event-id") else {
-        return Ok(since_clock.map_or(Start::Live, Start::SinceClock));
-    };
+/// The position after which a client resumes, from `Last-Event-ID`.
+pub(super) fn last_event_id(headers: &HeaderMap, head: u64) -> Result<Option<u64>, Problem> {
+    let Some(last) = headers.get("last-event-id") else { return Ok(None) };
     let refused = || {
         Problem::invalid_query("Last-Event-ID is no position of this log")
             .hint("send the id of the last event that was received, or leave it out to start live")
@@ -28,7 +25,16 @@ fn start(headers: &HeaderMap, params: &mut Params, head: u64) -> Result<Start, P
     let text = last.to_str().unwrap_or_default();
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let sequence: u64 = if digits { text.parse().map_err(|_| refused())? } else { return Err(refused()) };
-    if sequence > head { Err(refused()) } else { Ok(Start::After(sequence)) }
+    if sequence > head { Err(refused()) } else { Ok(Some(sequence)) }
+}
+
+/// Where a stream starts: after `Last-Event-ID`, else from a clock, else live.
+fn start(headers: &HeaderMap, params: &mut Params, head: u64) -> Result<Start, Problem> {
+    let since_clock = params.number("since_clock")?;
+    Ok(match last_event_id(headers, head)? {
+        Some(sequence) => Start::After(sequence),
+        None => since_clock.map_or(Start::Live, Start::SinceClock),
+    })
 }
 
 /// `GET /v1/threads/{id}/watch`

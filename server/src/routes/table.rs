@@ -29,6 +29,10 @@ const READ: Gate = gate(Some(Scope::RecordsRead), Freed::DataPlane);
 const ANY: Gate = gate(None, Freed::Insecure);
 const RECOVERY: Gate = gate(Some(Scope::Admin), Freed::Recovery);
 const ADMIN: Gate = gate(Some(Scope::Admin), Freed::Never);
+/// What the invite family asks of operators, beside a consent grant.
+pub(super) const INVITES: Gate = ADMIN;
+/// What those are asked who have the instance vouch for them.
+const ATTEST: Gate = gate(Some(Scope::RecordsWrite), Freed::Never);
 const FEDERATION: Gate = gate(Some(Scope::FederationManage), Freed::Never);
 
 /// What reading everything, reserved threads too, asks: no mode frees it.
@@ -81,6 +85,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/capabilities", OPEN),
     route("GET", "/v1/scope_presets", OPEN),
     route("GET", "/.well-known/syncropel", OPEN),
+    route("GET", "/.well-known/did.json", OPEN),
     route("POST", "/v1/backup", ADMIN),
     route("GET", "/v1/verify", ADMIN),
     route("POST", "/v1/bootstrap/service-account", OPEN),
@@ -97,6 +102,22 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/consent/grants", RECOVERY).about(Resource::Invite),
     route("POST", "/v1/consent/grants", RECOVERY),
     route("DELETE", "/v1/consent/grants/{id}", RECOVERY),
+    route("GET", "/v1/invites", INVITES).about(Resource::Invite),
+    route("POST", "/v1/invites", INVITES),
+    route("GET", "/v1/invites/stream", INVITES).about(Resource::Invite),
+    route("GET", "/v1/invites/audit", INVITES).about(Resource::Invite),
+    route("POST", "/v1/invites/bulk-revoke", INVITES),
+    route("POST", "/v1/invites/sign-attestation", ATTEST),
+    route("GET", "/v1/invites/{id}", OPEN),
+    route("POST", "/v1/invites/{id}/redeem", OPEN),
+    route("POST", "/v1/invites/{id}/revoke", INVITES),
+    route("GET", "/v1/invite-templates", INVITES).about(Resource::Invite),
+    route("POST", "/v1/invite-templates", INVITES),
+    route("DELETE", "/v1/invite-templates/{id}", INVITES),
+    route("GET", "/v1/federation/pairs", FEDERATION).about(Resource::Federation),
+    route("POST", "/v1/federation/pairs", FEDERATION),
+    route("GET", "/v1/federation/pairs/{id}", FEDERATION).about(Resource::Federation),
+    route("DELETE", "/v1/federation/pairs/{id}", FEDERATION),
     route("GET", "/v1/config", CONFIG_READ).about(Resource::ConfigRead),
     route("POST", "/v1/config/{topic}", CONFIG_WRITE).takes_config(),
     route("GET", "/v1/config/permission-rules", CONFIG_READ).about(Resource::ConfigRead),
