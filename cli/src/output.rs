@@ -59,6 +59,11 @@ impl Palette {
         dim => dimmed,
     }
 
+    /// Black on white, as on paper, whatever the terminal's colours are; `None` where there are none.
+    pub(crate) fn paper(self, text: impl Display) -> Option<String> {
+        self.on.then(|| text.truecolor(0, 0, 0).on_truecolor(255, 255, 255).to_string())
+    }
+
     /// An act in its colour.
     pub(crate) fn act(self, act: &str, shown: &str) -> String {
         match act {
