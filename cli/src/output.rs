@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
 };
 
-use owo_colors::OwoColorize as _;
+use owo_colors::{OwoColorize as _, XtermColors};
 use serde_json::Value;
 
 use crate::{
@@ -61,7 +61,9 @@ impl Palette {
 
     /// Black on white, as on paper, whatever the terminal's colours are; `None` where there are none.
     pub(crate) fn paper(self, text: impl Display) -> Option<String> {
-        self.on.then(|| text.truecolor(0, 0, 0).on_truecolor(255, 255, 255).to_string())
+        // Of the 256 colours these two are the same everywhere; more colours not every terminal knows.
+        let (ink, paper) = (XtermColors::from(16), XtermColors::from(231));
+        self.on.then(|| text.color(ink).on_color(paper).to_string())
     }
 
     /// An act in its colour.
