@@ -144,7 +144,8 @@ fn ones_own_instance_vouches_only_when_told_to() {
         assert!(ran.stderr.contains(&issuer.url()) && ran.stderr.contains("--yes"), "{ran:?}");
     }
     assert!(home.heard().is_empty() && issuer.heard().len() == 2);
-    redeem(&[&link, "--home-url", &url, "--yes"]).ok();
+    let ran = redeem(&[&link, "--home-url", &url, "--yes", "--label", "laptop"]).ok();
+    assert!(ran.stdout.contains("\"device\": \"laptop\""), "{ran:?}");
     // It is taken from the link and the issuer whom it is told.
     let did = key(7).public().did();
     assert_eq!(sent(&home), json!({ "invite_id": ID, "audience": did, "issuer_url": issuer.url() }));
@@ -155,7 +156,7 @@ fn ones_own_instance_vouches_only_when_told_to() {
         "holder_pubkey": "pub", "holder_proof": "proof", "holder_proof_issued_at_ms": 1,
         "signer_instance_did": "did:key:z6MkHome", "sig": body["sig"],
     });
-    assert_eq!(body, expected);
+    assert_eq!(body, expected, "whoever has a name of their own takes no label");
     assert!(issuer.heard().iter().all(|request| !request.contains("authorization")));
     // The instance that other commands talk to is one's own.
     let ran = redeem(&["--server", &url, &link, "--yes"]).ok();

@@ -354,7 +354,7 @@ pub(crate) struct RedeemArgs {
     /// The link, or - for the standard input
     #[arg(value_name = "LINK")]
     link: String,
-    /// What this device is called there
+    /// What this device is called; a guest is called so there too
     #[arg(long, value_name = "LABEL")]
     label: Option<String>,
     /// As whom: guest or federated [default: guest, where the invite accepts that and no --home-url is given]

@@ -55,13 +55,10 @@ pub(super) fn run(ctx: &Context, args: &RedeemArgs) -> Outcome {
     let issuer = Client::new(link.base.clone(), Credential::default())?;
     let preview = preview(&issuer, &link)?;
     let mut body = match holder(args, &preview)? {
-        Holder::Guest => guest()?,
+        Holder::Guest => guest(args.label.as_ref())?,
         Holder::Federated => federated(ctx, args, &link, &preview)?,
     };
     body.insert("sig".to_owned(), link.sig.clone().into());
-    if let Some(label) = &args.label {
-        body.insert("holder_label".to_owned(), label.clone().into());
-    }
     let path = ["v1", "invites", &link.invite_id, "redeem"];
     let answer = issuer.post(&path).json(&Value::Object(body)).send().map_err(explain)?;
     print(ctx, args, &link, &preview, &answer)?;
@@ -117,13 +114,16 @@ fn holder(args: &RedeemArgs, preview: &Preview) -> Result<Holder, Failure> {
         .hint("leave out --as and --home-url, or ask for an invite that accepts it"))
 }
 
-/// A guest is known by a fresh key. Nothing is ever signed with it: its private half is dropped here.
-fn guest() -> Result<Map<String, Value>, Failure> {
+/// A guest is known by a fresh key, and may have a name. Nothing is ever signed with the key: its private half is
+/// dropped here.
+fn guest(label: Option<&String>) -> Result<Map<String, Value>, Failure> {
     let key = PrivateKey::from_seed(&entropy::seed()?).public();
-    Ok(Map::from_iter([
+    let mut body = Map::from_iter([
         ("holder_type".to_owned(), Holder::Guest.as_str().into()),
         ("holder_pubkey".to_owned(), key.base64url().into()),
-    ]))
+    ]);
+    body.extend(label.map(|label| ("holder_label".to_owned(), label.clone().into())));
+    Ok(body)
 }
 
 /// One's own instance says who one is; what it says is for this issuer and this invite only.
