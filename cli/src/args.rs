@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     commands::{
-        account, backup, completion, config, consent, emit, export, import, record, serve, task, thread,
-        token, up, verify,
+        account, audit, backup, completion, config, consent, emit, export, federation, identity, import,
+        invite, record, serve, task, thread, token, up, verify,
     },
     token::Secret,
 };
@@ -206,9 +206,21 @@ pub(crate) enum Command {
     /// Show and change settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Let a device or a colleague in by a link, and take it back
+    #[command(subcommand)]
+    Invite(invite::InviteCommand),
     /// Give and take back what operators may see and change of other people's
     #[command(subcommand)]
     Consent(consent::ConsentCommand),
+    /// Pair with other instances: pin the keys by which their people are known
+    #[command(subcommand)]
+    Federation(federation::FederationCommand),
+    /// Show who the instance is to others
+    #[command(subcommand)]
+    Identity(identity::IdentityCommand),
+    /// Write the instance's own trail: invites, tokens, consent, pairs, impersonation
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Get, post or query records
     #[command(subcommand)]
     Record(record::RecordCommand),

@@ -6,7 +6,7 @@ use crate::{
     args::{self, TokenSource},
     client::{Client, Credential},
     commands::status::Health,
-    context::{Context, is_loopback, listens, parse_url, unreachable_at},
+    context::{Context, is_loopback, is_plain_http, listens, parse_url, unreachable_at},
     error::Failure,
     prompt,
     saved::SavedToken,
@@ -58,7 +58,7 @@ impl Context {
 
     /// Where no encryption protects a token, whoever sits at the terminal decides. Says whether they had to.
     pub(crate) fn check_transport(&self, base: &Url) -> Result<bool, Failure> {
-        let is_plain = base.scheme() == "http" && !is_loopback(base);
+        let is_plain = is_plain_http(base);
         if is_plain {
             self.confirm_plain_http(base)?;
         }

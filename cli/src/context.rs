@@ -211,6 +211,11 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
+/// Whether what goes there can be read on its way.
+pub(crate) fn is_plain_http(url: &Url) -> bool {
+    url.scheme() == "http" && !is_loopback(url)
+}
+
 /// Whether anything takes connections there.
 pub(crate) fn listens(url: &Url) -> bool {
     let Ok(addresses) = url.socket_addrs(|| None) else { return false };

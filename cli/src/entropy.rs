@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
+use zeroize::Zeroizing;
 
 use crate::error::Failure;
 
@@ -18,6 +19,13 @@ pub(crate) fn suffix() -> Result<String, Failure> {
     let mut bytes = [0; 8];
     fill(&mut bytes)?;
     Ok(HEXLOWER.encode(&bytes))
+}
+
+/// The seed of a new private key.
+pub(crate) fn seed() -> Result<Zeroizing<[u8; 32]>, Failure> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    fill(bytes.as_mut())?;
+    Ok(bytes)
 }
 
 /// A random duration up to `most`: full jitter, so that clients cut off together do not return together.

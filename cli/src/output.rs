@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
 };
 
-use owo_colors::OwoColorize as _;
+use owo_colors::{OwoColorize as _, XtermColors};
 use serde_json::Value;
 
 use crate::{
@@ -57,6 +57,13 @@ impl Palette {
         bold => bold,
         /// What matters less.
         dim => dimmed,
+    }
+
+    /// Black on white, as on paper, whatever the terminal's colours are; `None` where there are none.
+    pub(crate) fn paper(self, text: impl Display) -> Option<String> {
+        // Of the 256 colours these two are the same everywhere; more colours not every terminal knows.
+        let (ink, paper) = (XtermColors::from(16), XtermColors::from(231));
+        self.on.then(|| text.color(ink).on_color(paper).to_string())
     }
 
     /// An act in its colour.

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use crate::error::Failure;
+use crate::{error::Failure, output::Output};
 
 /// Whether somebody is there to answer.
 pub(crate) fn is_possible() -> bool {
@@ -20,4 +20,17 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
         .read_line(&mut answer)
         .map_err(|e| Failure::refused(format!("cannot read the answer: {e}")))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Goes on where whoever sits at the terminal agrees, or has agreed with `--yes`; else `refused` says what was not
+/// done.
+pub(crate) fn agree(out: &Output, yes: bool, question: &str, refused: &str) -> Result<(), Failure> {
+    if yes || (out.is_human() && confirm(question)?) {
+        return Ok(());
+    }
+    let failure = Failure::refused(refused);
+    if out.is_human() && is_possible() {
+        return Err(failure);
+    }
+    Err(failure.hint("nobody can be asked here: look at what was shown, then add --yes"))
 }

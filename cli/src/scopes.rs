@@ -34,7 +34,22 @@ pub(crate) fn parse_list(text: &str) -> Result<ScopeList, String> {
     if scopes.is_empty() { Err(format!("name some of {}", ALL.join(", "))) } else { Ok(ScopeList(scopes)) }
 }
 
-fn is_grain(scope: &str) -> bool {
+/// Scopes and grains in one list, as what an invite gives may be.
+pub(crate) fn parse_mixed(text: &str) -> Result<ScopeList, String> {
+    let all = || text.split(',').map(str::trim).filter(|s| !s.is_empty());
+    let mut grains = all().filter(|s| is_grain(s)).map(parse_grain).collect::<Result<Vec<_>, _>>()?;
+    grains.dedup();
+    let rest = all().filter(|s| !is_grain(s)).collect::<Vec<_>>().join(",");
+    let mut scopes = match (rest.is_empty(), grains.is_empty()) {
+        (true, false) => coarse(&grains),
+        _ => parse_list(&rest)?.0,
+    };
+    scopes.append(&mut grains);
+    Ok(ScopeList(scopes))
+}
+
+/// Whether an entry of a scope list narrows the others to a thread or a namespace.
+pub(crate) fn is_grain(scope: &str) -> bool {
     scope.starts_with("thread:") || scope.starts_with("namespace:")
 }
 
@@ -138,6 +153,17 @@ mod tests {
         let given = list(&["records:read", "records:write"]);
         assert_eq!(narrowed(Some(&given), &grains).unwrap().len(), 3);
         assert!(narrowed(Some(&list(&["admin"])), &grains).is_err());
+    }
+
+    #[test]
+    fn grains_may_stand_among_scopes_where_both_are_taken() {
+        assert_eq!(parse_mixed("admin").unwrap().0, ["admin"]);
+        assert_eq!(parse_mixed("thread:x:read").unwrap().0, ["records:read", "thread:x:read"]);
+        let both = parse_mixed("records:read, namespace:a/b:read").unwrap();
+        assert_eq!(both.0, ["records:read", "namespace:a/b:read"]);
+        for bad in ["", "thread:x", "admin,thread:x:none", "nothing"] {
+            assert!(parse_mixed(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

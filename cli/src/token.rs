@@ -107,7 +107,7 @@ pub(crate) fn is_env_tag(tag: &str) -> bool {
 }
 
 /// Crockford's base32 in lower case: digits and letters without i, l, o and u.
-fn is_crockford(text: &str) -> bool {
+pub(crate) fn is_crockford(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit() || (b.is_ascii_lowercase() && !b"ilou".contains(&b)))
 }
 

@@ -1,6 +1,7 @@
 //! The subcommands: one file per family.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod completion;
 pub(crate) mod config;
@@ -8,7 +9,10 @@ pub(crate) mod consent;
 pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod export;
+pub(crate) mod federation;
+pub(crate) mod identity;
 pub(crate) mod import;
+pub(crate) mod invite;
 pub(crate) mod record;
 pub(crate) mod serve;
 pub(crate) mod status;
@@ -44,7 +48,11 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::ServiceAccount(command) => account::run(ctx, command),
         Command::Token(command) => token::run(ctx, command),
         Command::Config(command) => config::run(ctx, command),
+        Command::Invite(command) => invite::run(ctx, command),
         Command::Consent(command) => consent::run(ctx, command),
+        Command::Federation(command) => federation::run(ctx, command),
+        Command::Identity(command) => identity::run(ctx, command),
+        Command::Audit(command) => audit::run(ctx, &command),
         Command::Record(command) => record::run(ctx, command),
         Command::Thread(command) => thread::run(ctx, command),
         Command::Task(command) => task::run(ctx, command),

@@ -3,7 +3,7 @@
 use crate::support::{Sandbox, assert_golden};
 
 /// Every command, families before their members.
-const COMMANDS: [&str; 66] = [
+const COMMANDS: [&str; 89] = [
     "",
     "up",
     "serve",
@@ -37,10 +37,33 @@ const COMMANDS: [&str; 66] = [
     "do",
     "know",
     "learn",
+    "invite",
+    "invite create",
+    "invite list",
+    "invite show",
+    "invite revoke",
+    "invite bulk-revoke",
+    "invite audit",
+    "invite presets",
+    "invite templates",
+    "invite templates list",
+    "invite templates save",
+    "invite templates remove",
+    "invite watch",
+    "invite redeem",
     "consent",
     "consent grant",
     "consent list",
     "consent revoke",
+    "federation",
+    "federation pair",
+    "federation list",
+    "federation show",
+    "federation unpair",
+    "identity",
+    "identity show",
+    "audit",
+    "audit export",
     "record",
     "record get",
     "record post",
@@ -90,7 +113,9 @@ fn help_is_what_it_was() {
 #[test]
 fn every_command_is_in_the_golden_file() {
     let sandbox = Sandbox::new();
-    for family in ["", "service-account", "token", "config", "consent", "record", "thread", "task"] {
+    let families = ["", "service-account", "token", "config", "invite", "invite templates", "consent"];
+    let more = ["federation", "identity", "audit", "record", "thread", "task"];
+    for family in families.iter().chain(&more) {
         let mut args: Vec<&str> = family.split_whitespace().collect();
         args.push("--help");
         let help = sandbox.spl(&args).ok().stdout;
@@ -133,7 +158,9 @@ fn completion_scripts_name_every_family() {
     let sandbox = Sandbox::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = sandbox.spl(&["completion", shell]).ok().stdout;
-        for family in ["serve", "service-account", "token", "config", "consent", "record", "thread", "task"] {
+        let families = ["serve", "service-account", "token", "config", "invite", "consent", "federation"];
+        let more = ["identity", "audit", "record", "thread", "task"];
+        for family in families.iter().chain(&more) {
             assert!(script.contains(family), "{shell}: {family}");
         }
     }

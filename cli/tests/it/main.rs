@@ -8,19 +8,23 @@
 
 mod access;
 mod accounts;
+mod audit_cli;
 mod config;
 mod consent;
 mod durability;
 mod help;
 mod http;
 mod import_export;
+mod invites_cli;
 mod json;
 mod lifecycle;
 mod limits;
 mod matrix;
+mod pairs_cli;
 mod proxies;
 mod raw;
 mod records;
+mod redeem_cli;
 mod seeds;
 mod startup;
 mod streams;

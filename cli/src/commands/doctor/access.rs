@@ -17,7 +17,7 @@ use crate::{
     },
     context::Context,
     error::Failure,
-    text,
+    pages, text,
     view::Page,
 };
 
@@ -68,6 +68,7 @@ pub(super) fn token(ctx: &Context, health: &Health) -> Vec<Check> {
             let mut checks = vec![lifetime(&source, &caller)];
             if caller.scopes.iter().any(|scope| scope == "admin") {
                 checks.push(local_proof(&client));
+                checks.extend(admin_invites(&client));
             }
             checks
         }
@@ -155,6 +156,36 @@ fn changes(client: &Client, query: &Value) -> Result<Vec<Change>, Failure> {
     let answer = client.post(&["v1", "records", "query"]).json(query).send()?;
     let page: Page<Row> = answer.parse()?;
     Ok(page.data.into_iter().map(|row| row.body).collect())
+}
+
+/// Links that make whoever has them an admin. Nothing is said where invites may not be seen.
+fn admin_invites(client: &Client) -> Option<Check> {
+    #[derive(Deserialize)]
+    struct Row {
+        invite_id: String,
+        scopes: Vec<String>,
+        expires_at: String,
+        device_label: Option<String>,
+    }
+    const NAME: &str = "admin invites";
+    let whole = pages::whole(client, &["v1", "invites"], Some(("state", "active"))).ok()?;
+    let mut invites: Vec<Row> = whole.parse().ok()?;
+    invites.retain(|invite| invite.scopes.iter().any(|scope| scope == "admin"));
+    if invites.is_empty() {
+        return Some(Check::pass(NAME, "no open invite gives the admin scope"));
+    }
+    let now = clock::now();
+    let rows = invites.iter().map(|invite| {
+        let label = invite.device_label.as_deref().unwrap_or("no label");
+        format!("{} ({label}): ends {}", invite.invite_id, text::ago(&invite.expires_at, now))
+    });
+    let count = text::counted(invites.len() as u64, "open invite");
+    let check = Check::warn(
+        NAME,
+        format!("{count} with the admin scope, listed below: whoever has such a link becomes an admin"),
+        "take back what you do not wait for: spl invite revoke <invite_id>",
+    );
+    Some(Check { rows: rows.collect(), ..check })
 }
 
 /// What others can reach is reached encrypted. Only this home's own instance can be looked at.

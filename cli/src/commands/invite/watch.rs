@@ -1,0 +1,77 @@
+//! `spl invite watch`.
+
+use serde::Deserialize;
+
+use super::{
+    WatchArgs,
+    row::{self, Invite},
+};
+use crate::{
+    clock,
+    commands::Outcome,
+    context::Context,
+    error::Failure,
+    output::{self, Output},
+    sse::{self, Event, Next},
+    table::Tint,
+    text,
+};
+
+/// The data of an event.
+#[derive(Deserialize)]
+struct Update {
+    invite: Invite,
+}
+
+/// Prints invites as they change.
+pub(super) fn run(ctx: &Context, args: &WatchArgs) -> Outcome {
+    let client = ctx.client()?;
+    let mut left = args.count;
+    let mut greeted = !ctx.out.is_human();
+    let request = || client.get(&["v1", "invites", "stream"]);
+    sse::follow(&request, &mut |event| {
+        if !greeted {
+            // The first event says that the stream stands.
+            greeted = true;
+            output::note("watching invites (Ctrl-C ends)");
+        }
+        if event.name != "invite.updated" {
+            return Ok(Next::Continue);
+        }
+        print(ctx, event)?;
+        left = left.map(|n| n.saturating_sub(1));
+        Ok(if left == Some(0) { Next::Stop } else { Next::Continue })
+    })?;
+    Ok(0)
+}
+
+fn print(ctx: &Context, event: &Event) -> Result<(), Failure> {
+    if !ctx.out.is_human() {
+        return ctx.out.line(&event.data);
+    }
+    let update: Update = serde_json::from_str(&event.data)
+        .map_err(|e| Failure::refused(format!("an event of the stream has an unexpected shape: {e}")))?;
+    ctx.out.line(live_line(&ctx.out, &update.invite))
+}
+
+/// One line for an invite that has just changed: time, state, uses, label, holders.
+fn live_line(out: &Output, invite: &Invite) -> String {
+    let palette = out.palette();
+    let state = format!("{:<9}", text::safe(&invite.state));
+    let state = match row::tint(&invite.state) {
+        Some(Tint::Good) => palette.green(state),
+        Some(Tint::Busy) => palette.yellow(state),
+        Some(Tint::Bad) => palette.red(state),
+        _ => palette.dim(state),
+    };
+    let time = palette.dim(text::clock_time(invite.changed_at(), clock::now()));
+    let label = invite.device_label.as_deref().map(|label| format!("  {}", text::safe(label)));
+    let holders = invite.holders();
+    let holders = if holders.is_empty() { String::new() } else { format!("  by {}", text::safe(&holders)) };
+    format!(
+        "{time}  {state}  {}  {:>5}{}{holders}",
+        text::safe(&invite.invite_id),
+        invite.uses(),
+        label.unwrap_or_default(),
+    )
+}
