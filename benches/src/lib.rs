@@ -5,6 +5,7 @@
 //! the host took away meanwhile.
 
 pub mod readers;
+pub mod server;
 pub mod tokens;
 pub mod turns;
 

@@ -46,7 +46,10 @@ async fn end_tokens(app: &Instance, options: &ServeOptions) -> Result<(), ServeE
         ended += committed.written.len() / 2;
     }
     app.home.forget_restored()?;
-    tracing::warn!(ended, "the log is older than it was, or was restored: its tokens were revoked");
+    tracing::warn!(
+        ended,
+        "the log is older than it was, or was restored: its open invites and its tokens were revoked"
+    );
     Ok(())
 }
 

@@ -133,7 +133,7 @@ impl Home {
     /// # Errors
     /// When the file cannot be written.
     pub fn note_restored(&self) -> Result<(), HomeError> {
-        write_private(&self.restored_path(), b"tokens of this log end at the next start\n")
+        write_private(&self.restored_path(), b"tokens and open invites of this log end at the next start\n")
     }
 
     /// Forgets it: the tokens have ended.

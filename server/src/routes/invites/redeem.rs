@@ -15,6 +15,7 @@ use spl_projections::{
     decision::Outcome,
     did::Document,
     invites::{Body, Invite, Redeem, Resolved, State as InviteState, host_to_ask, opens},
+    policies::Resource,
 };
 
 use super::{holds, shape};
@@ -144,9 +145,10 @@ fn sig_of(uri: &Uri) -> Result<Option<String>, Problem> {
 
 /// An operator sees all of it in the list anyway.
 fn may_look_without(session: &Session) -> bool {
-    session
-        .pass(INVITES)
-        .is_ok_and(|caller| !caller.freed && holds(session, &caller, Consented::Invites, Access::Read))
+    let Ok(caller) = session.pass(INVITES) else { return false };
+    let ruled = session.world.policy(&caller, session.now);
+    holds(session, &caller, Consented::Invites, Access::Read)
+        && ruled.is_none_or(|policy| policy.check(Resource::Invite).is_ok())
 }
 
 /// `POST /v1/invites/{id}/redeem`

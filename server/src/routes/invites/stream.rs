@@ -14,7 +14,6 @@ use spl_projections::{
     World,
     authority::{Presented, Ticket},
     consent::{Access, Resource as Consented},
-    invites::State as InviteState,
     policies::Resource,
 };
 use tokio::sync::mpsc;
@@ -141,11 +140,7 @@ impl Follower {
                 continue;
             }
             self.live = true;
-            let expired = expired(&self.app, &world, seen, self.told_until, self.cursor);
-            self.told_until = self.told_until.max(seen.now);
-            if !expired.is_empty() {
-                self.send(expired).await?;
-            }
+            self.tell_expired(&world, seen).await?;
             let mut pause = self.next_heartbeat.saturating_duration_since(env::monotonic());
             let next = world.invites.expiring_from(UnixMillis(seen.now.0 + 1)).next().map(|i| i.expires_at);
             for at in next.into_iter().chain(ends_at) {
@@ -197,6 +192,28 @@ impl Follower {
         }
     }
 
+    /// Tells of what expired since that was told last.
+    async fn tell_expired(&mut self, world: &World, seen: Seen) -> Result<(), Ended> {
+        let since = UnixMillis(self.told_until.0.saturating_add(1));
+        let mut due = Vec::new();
+        for invite in world.invites.expiring_from(since) {
+            if invite.expires_at > seen.now {
+                break;
+            }
+            due.push(invite.clone());
+        }
+        for invites in due.chunks(STEP_ROWS) {
+            let mut frames = BytesMut::new();
+            for invite in invites {
+                let rows = &self.app.invite_rows;
+                frames.extend_from_slice(&rows.frame(&self.app, world, invite, seen, self.cursor));
+            }
+            self.send(frames.into()).await?;
+        }
+        self.told_until = self.told_until.max(seen.now);
+        Ok(())
+    }
+
     /// Frames of what changed after the cursor. Rows at the start take time to make, each for one follower;
     /// changes are made once for all.
     async fn step(&self, world: &std::sync::Arc<World>, seen: Seen, head: u64) -> Result<Step, Ended> {
@@ -220,16 +237,4 @@ fn changes(app: &Instance, world: &World, seen: Seen, cursor: u64, head: u64) ->
     let more = changed.next().is_some();
     // State holds all up to the head that was seen before it: there is nothing else up to there.
     Step { frames: frames.into(), cursor: if more { at } else { at.max(head) }, more }
-}
-
-/// Frames of what expired since it was told last.
-fn expired(app: &Instance, world: &World, seen: Seen, since: UnixMillis, cursor: u64) -> Bytes {
-    let mut frames = BytesMut::new();
-    let due = world.invites.expiring_from(UnixMillis(since.0.saturating_add(1)));
-    for invite in due.take_while(|invite| invite.expires_at <= seen.now) {
-        if invite.state(seen.now) == InviteState::Expired {
-            frames.extend_from_slice(&app.invite_rows.frame(app, world, invite, seen, cursor));
-        }
-    }
-    frames.into()
 }
