@@ -91,7 +91,7 @@ pub(super) fn check_actors(world: &World, own: &str, actors: &[String]) -> Resul
             )
             .hint("list an actor of your own, such as did:sync:user:<name>"));
         }
-        let listed = || world.accounts.get(own).is_some_and(|account| account.lists(&actor));
+        let listed = || world.accounts.ever_listing(&actor).any(|account| *account.id == *own);
         if invites::is_spoken_for(world, &actor) && !listed() {
             return Err(Refusal::new(
                 Code::DidClaimDenied,

@@ -85,6 +85,11 @@ pub(crate) fn asks(scope: Scope) -> Gate {
 impl Kit {
     /// A named instance without accounts.
     pub(crate) fn new() -> Self {
+        Self::named(&own_key())
+    }
+
+    /// The same, named after another key.
+    pub(crate) fn named(key: &PrivateKey) -> Self {
         let mut kit = Self {
             world: World::default(),
             records: Vec::new(),
@@ -92,7 +97,7 @@ impl Kit {
             drawn: 0,
             log: Log::default(),
         };
-        kit.run(Command::NameInstance(own_key().public()), &Caller::nobody()).expect("a name");
+        kit.run(Command::NameInstance(key.public()), &Caller::nobody()).expect("a name");
         kit
     }
 

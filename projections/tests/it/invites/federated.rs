@@ -4,13 +4,12 @@ use spl_kernel::{
     identity::encode,
     refusal::Code::{self, BadProof, DidClaimDenied, FreshnessViolation, KeyUnknown},
 };
-use spl_projections::invites::{
-    Claim, Holder, HolderType, Reason, Redeem, Resolved, Trust, host_to_ask,
+use spl_projections::{
+    consent::{Access, Resource},
+    invites::{Accepts, Claim, Holder, HolderType, Reason, Redeem, Resolved, Shape, Trust, host_to_ask},
 };
 
 use super::{CAROL, Desk, Peer, URL, claim, fields, key, open_to_all};
-use crate::kit::ALICE;
-
 const WEB: &str = "did:web:bob.example.net";
 
 fn changed(holder: &Holder, change: impl FnOnce(&mut Claim)) -> Holder {
@@ -134,43 +133,46 @@ fn told(fault: Fault) -> (Code, Reason) {
 
 /// A redemption with these faults, on an instance of its own.
 fn faulty(faults: &[Fault]) -> (Desk, Redeem) {
-    use spl_projections::invites::{Accepts, Shape};
     let has = |fault| faults.contains(&fault);
     let mut desk = Desk::new();
     let peer = if has(Fault::SignerKey) { Peer::named(1, "did:sync:instance:far") } else { Peer::new(1) };
     let names: &[&str] = if has(Fault::HolderType) { &["guest"] } else { &["*"] };
-    let wanted = if has(Fault::Exhausted) { 1 } else { 9 };
-    // A replay needs a first use, which only an invite for such holders can have.
-    let replays = has(Fault::Replay) && !has(Fault::HolderType) && !has(Fault::SignerKey);
-    let accepts = Accepts::parse(names.iter().copied());
-    let max_uses = Some(wanted + u64::from(replays && has(Fault::Exhausted)));
-    let id = desk.issue(Shape { accepts, max_uses, ttl_seconds: Some(60), ..Shape::default() });
-    let holder = if has(Fault::Holder) { ALICE } else { CAROL };
-    let mut attestation = peer.states(&desk, &id, holder);
+    let id = desk.issue(Shape {
+        accepts: Accepts::parse(names.iter().copied()),
+        max_uses: Some(if has(Fault::Exhausted) { 1 } else { 9 }),
+        ttl_seconds: has(Fault::Expired).then_some(60),
+        ..Shape::default()
+    });
+    let mut attestation = peer.states(&desk, &id, CAROL);
     if has(Fault::IssuerUrl) {
         attestation.issuer_url = "https://elsewhere.example.com".to_owned();
     }
-    let good = |attestation| claim(attestation, &encode(&peer.sign(attestation)));
-    if replays && !has(Fault::Holder) && !has(Fault::IssuerUrl) {
-        desk.redeem(&id, good(&attestation)).expect("the first use");
-    }
-    if has(Fault::Exhausted) {
-        let holder = if has(Fault::HolderType) || !replays { super::device(9) } else { super::device(8) };
-        while desk.invite(&id).uses_remaining() > 0 {
-            let _ = desk.redeem(&id, holder.clone()).map(drop);
+    let mut proof = peer.sign(&attestation);
+    // Only an invite for such holders can have been used by one.
+    if has(Fault::Replay) && !has(Fault::HolderType) {
+        desk.pair("pair_0000000000000000", &peer).expect("a pair");
+        let first = desk.redemption(&id, claim(&attestation, &encode(&proof)));
+        let address = attestation.issuer_url.clone();
+        desk.run_redeem(Redeem { public_url: address, ..first }).expect("the first use");
+        if has(Fault::SignerKey) {
+            desk.unpair("pair_0000000000000000");
         }
+    }
+    if desk.invite(&id).uses_remaining() > 0 && has(Fault::Exhausted) {
+        desk.redeem(&id, super::device(9)).expect("the last use");
+    }
+    if has(Fault::Holder) {
+        desk.give(CAROL, Resource::Invites, Access::Read);
     }
     if has(Fault::Revoked) {
         desk.revoke(&id);
     }
     if has(Fault::Expired) {
         desk.wait(60_000);
-        attestation.issued_at_ms += 60_000;
     }
     if has(Fault::Freshness) {
-        attestation.issued_at_ms += 60_001;
+        desk.wait(60_001);
     }
-    let mut proof = peer.sign(&attestation);
     if has(Fault::Signature) {
         proof[0] ^= 1;
     }
@@ -251,8 +253,22 @@ fn a_key_comes_from_the_ledger_the_did_or_its_host() {
         ("did:key", own.clone(), false, false, None, Ok(Trust::SelfAsserted)),
         ("did:key, paired", own.clone(), true, false, None, Ok(Trust::Paired)),
         ("another did:key", other_key, false, false, None, Err(BadProof)),
-        ("a did:key of small order", "did:key:z6MkeTG3bFFSLYVU7VqhgZxqr6YzpaGrQtFMh1uvqGy1vDnP".into(), false, false, None, Err(KeyUnknown)),
-        ("another spelling", format!("{own}#{}", &own["did:key:".len()..]), false, false, None, Err(KeyUnknown)),
+        (
+            "a did:key of small order",
+            "did:key:z6MkeTG3bFFSLYVU7VqhgZxqr6YzpaGrQtFMh1uvqGy1vDnP".into(),
+            false,
+            false,
+            None,
+            Err(KeyUnknown),
+        ),
+        (
+            "another spelling",
+            format!("{own}#{}", &own["did:key:".len()..]),
+            false,
+            false,
+            None,
+            Err(KeyUnknown),
+        ),
         ("unknown", far(), false, true, found(&far(), &[1]), Err(KeyUnknown)),
         ("in the ledger", far(), true, false, None, Ok(Trust::Paired)),
         ("no DID", "bob".into(), false, true, None, Err(KeyUnknown)),
@@ -265,7 +281,14 @@ fn a_key_comes_from_the_ledger_the_did_or_its_host() {
         ("did:web with another key", web(), false, true, found(WEB, &[2]), Err(BadProof)),
         ("another's document", web(), false, true, found("did:web:b.example.net", &[1]), Err(KeyUnknown)),
         ("did:web, paired", web(), true, true, found(WEB, &[2]), Ok(Trust::Paired)),
-        ("did:web with a port", "did:web:b.example.net%3A8443".into(), false, true, found("did:web:b.example.net%3A8443", &[1]), Err(KeyUnknown)),
+        (
+            "did:web with a port",
+            "did:web:b.example.net%3A8443".into(),
+            false,
+            true,
+            found("did:web:b.example.net%3A8443", &[1]),
+            Err(KeyUnknown),
+        ),
     ];
     for (name, did, paired, enabled, resolved, expected) in cases {
         let mut desk = Desk::new();

@@ -12,7 +12,7 @@ use spl_projections::{
     tokens::TokenId,
 };
 
-use super::{Desk, check_mirror, claim, device, fields, guest, key, member, scopes, uses};
+use super::{Desk, check_mirror, claim, device, device_key, fields, guest, key, member, scopes, uses};
 use crate::kit::code;
 
 #[test]
@@ -114,7 +114,10 @@ fn a_redemption_is_one_commit_in_order() {
     assert_eq!((account.origin, account.display_name.as_str()), (AccountOrigin::Invite, "My phone"));
     assert_eq!((account.invite_id.as_deref(), account.pair_id.as_deref()), (Some(id.as_str()), None));
     assert_eq!(account.actors.iter().map(|a| &**a).collect::<Vec<_>>(), [did.as_str()]);
-    assert_eq!((account.scopes.clone(), token.scopes.clone()), (invite.scopes.clone(), invite.scopes.clone()));
+    assert_eq!(
+        (account.scopes.clone(), token.scopes.clone()),
+        (invite.scopes.clone(), invite.scopes.clone())
+    );
     assert_eq!(token.expires_at, Some(until));
     let text = token.text.as_ref().expect("a text").reveal().to_owned();
     assert_eq!(TokenId::of(&text), token.token_id);
@@ -150,7 +153,7 @@ fn a_key_redeems_an_invite_once_and_a_refusal_leaves_nothing() {
     let (first, token) = desk.redeem(&one, device(1)).expect("the first");
     let before = (desk.kit.records.len(), desk.kit.world.digest());
     assert_eq!(desk.redeem(&one, device(1)).err(), Some(Code::HolderExists));
-    assert_eq!(desk.redeem(&one, guest(key(1).public(), Some("other"))).err(), Some(Code::HolderExists));
+    assert_eq!(desk.redeem(&one, guest(device_key(1), Some("other"))).err(), Some(Code::HolderExists));
     assert_eq!((desk.kit.records.len(), desk.kit.world.digest()), before, "no use is lost");
     // Not even where its account is gone.
     let end = spl_projections::Command::RevokeAccount {

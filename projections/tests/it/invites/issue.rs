@@ -149,11 +149,7 @@ fn a_bearer_is_narrowed_to_the_target() {
         (read, thread("a:read"), grain("thread:a:read:read")),
         (read, thread(&long), grain(&format!("thread:{long}:read"))),
         (read, thread(&longer), None),
-        (
-            none,
-            thread("t"),
-            held(&["records:read", "records:write", "thread:t:read", "thread:t:write"]),
-        ),
+        (none, thread("t"), held(&["records:read", "records:write", "thread:t:read", "thread:t:write"])),
         (read, space("team/build"), grain("namespace:team/build:read")),
         (Some(&["records:write"]), space("team"), held(&["records:write", "namespace:team:write"])),
         (read, space(""), None),

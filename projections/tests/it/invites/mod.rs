@@ -8,9 +8,11 @@ mod history;
 mod holders;
 mod issue;
 mod model;
+mod random;
 mod refusals;
 mod renewal;
-mod signatures;
+pub(crate) mod signatures;
+mod strict;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,9 +28,7 @@ use spl_projections::{
     config::Set,
     consent::{Access, Give, Resource},
     decision::{Issued, Outcome},
-    invites::{
-        ATTESTATION_DOMAIN, Attestation, Claim, Holder, Invite, Issue, Reason, Redeem, Revoke, Shape,
-    },
+    invites::{ATTESTATION_DOMAIN, Attestation, Claim, Holder, Invite, Issue, Reason, Redeem, Revoke, Shape},
     pairs::{NewPair, Unpair},
     scope::{Scope, Scopes},
 };
@@ -149,7 +149,13 @@ impl Desk {
         let state = |desk: &Self, id: &str| {
             let invite = desk.invite(id);
             let world = &desk.kit.world;
-            (invite.redemptions.len(), invite.revoked_at, invite.changed, world.accounts.len(), world.tokens.len())
+            (
+                invite.redemptions.len(),
+                invite.revoked_at,
+                invite.changed,
+                world.accounts.len(),
+                world.tokens.len(),
+            )
         };
         let id = redeem.invite_id.clone();
         let (before, records) = (state(self, &id), self.kit.records.len());
@@ -278,9 +284,14 @@ pub(crate) fn claim(attestation: &Attestation, proof: &str) -> Holder {
     }))
 }
 
+/// The key of a device; no peer has it.
+pub(crate) fn device_key(seed: u64) -> PublicKey {
+    key(seed + 1_000_000).public()
+}
+
 /// A device with a key of its own.
 pub(crate) fn device(seed: u64) -> Holder {
-    guest(key(seed).public(), None)
+    guest(device_key(seed), None)
 }
 
 pub(crate) fn guest(key: PublicKey, label: Option<&str>) -> Holder {
