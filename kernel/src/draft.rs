@@ -380,12 +380,17 @@ pub fn namespace(facts: &BodyFacts) -> Result<&str, Refusal> {
         Some(Err(NotAString)) => return Err(rejected("`body.namespace` must be a string")),
         Some(Ok(name)) => name,
     };
+    if is_namespace(name) { Ok(name) } else { Err(rejected("`body.namespace` is malformed")) }
+}
+
+/// Whether a text can be a namespace.
+#[must_use]
+pub fn is_namespace(name: &str) -> bool {
     let segments: Vec<&str> = name.split('/').collect();
-    let well_formed = name.len() <= limits::NAMESPACE_BYTES_MAX
+    name.len() <= limits::NAMESPACE_BYTES_MAX
         && segments.len() <= limits::NAMESPACE_SEGMENTS_MAX
         && segments.iter().all(|s| {
             s.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
                 && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
-        });
-    if well_formed { Ok(name) } else { Err(rejected("`body.namespace` is malformed")) }
+        })
 }

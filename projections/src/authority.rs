@@ -164,7 +164,11 @@ impl World {
         };
         if free {
             // No layer runs: a valid bearer names the caller, any other is ignored.
-            return Ok(caller(presented, true));
+            let mut caller = caller(presented, true);
+            if ticket.gate.freed == Freed::Always {
+                caller.forget_claim();
+            }
+            return Ok(caller);
         }
         let open = ticket.gate.freed == Freed::DataPlane && !self.config.auth_required.value;
         match (ticket.bearer, presented) {
@@ -211,6 +215,15 @@ impl Caller {
     #[must_use]
     pub fn local() -> Self {
         Self { local_proof: true, ..Self::nobody() }
+    }
+
+    /// Forgets a claim that nobody has checked, unless it is the account's own: an open route takes anybody's, and
+    /// the trail says `by` whom.
+    fn forget_claim(&mut self) {
+        let own = |claimed: &str| self.bearer.as_ref().is_some_and(|b| b.account.lists(claimed));
+        if !self.claimed.as_deref().is_some_and(own) {
+            self.claimed = None;
+        }
     }
 
     /// The caller's actor: the one claimed, else the first of its account.

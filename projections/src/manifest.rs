@@ -8,7 +8,7 @@ use spl_kernel::{
     time::UnixMillis,
 };
 
-use crate::did;
+use crate::{did, names::check_name};
 
 /// What signed bytes begin with.
 pub const DOMAIN: &str = "spl-manifest-v1";
@@ -20,8 +20,8 @@ const SKEW_MS: u64 = 5 * 60 * 1000;
 const BYTES_MAX: usize = 64 * 1024;
 /// Bounds of a manifest.
 const BOUNDS: Bounds = Bounds { levels: 16, values: 4096 };
-/// Longest version text that is taken from a peer.
-const VERSION_CHARS_MAX: usize = 64;
+/// Longest version text that is taken from a peer, in bytes.
+const VERSION_BYTES_MAX: usize = 64;
 
 /// The manifest of an instance, signed.
 #[must_use]
@@ -97,9 +97,7 @@ impl Manifest {
         if !key.verifies(DOMAIN, signed_text(manifest)?.as_bytes(), &signature) {
             return None;
         }
-        let shown = |version: &&str| {
-            version.chars().count() <= VERSION_CHARS_MAX && !version.chars().any(char::is_control)
-        };
+        let shown = |version: &&str| version.len() <= VERSION_BYTES_MAX && check_name(version).is_ok();
         Some(Self { did, key, version: daemon.str("version").filter(shown).map(str::to_owned) })
     }
 }

@@ -36,9 +36,47 @@ fn is_deceptive(c: char) -> bool {
             | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}')
 }
 
+/// What a DID looks like to people and to careless comparisons: lower case, escapes undone, no colon at the end.
+/// Two that look alike are not both let in.
+#[must_use]
+pub fn likeness(did: &str) -> String {
+    let mut bytes = Vec::with_capacity(did.len());
+    let mut rest = did.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        match (first, tail) {
+            (b'%', [high, low, after @ ..]) if digit(high).is_some() && digit(low).is_some() => {
+                bytes.push(digit(high).unwrap_or(0) << 4 | digit(low).unwrap_or(0));
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes).to_lowercase();
+    text.trim_end_matches(':').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_alike_is_alike() {
+        for (did, alike) in [
+            ("did:sync:user:Root", "did:sync:user:root"),
+            ("did:sync:user:%72oot", "did:sync:user:root"),
+            ("did:sync:user:%52oot:", "did:sync:user:root"),
+            ("did:sync:user:root::", "did:sync:user:root"),
+            ("did:sync:user:a%", "did:sync:user:a%"),
+            ("did:sync:user:a%zz", "did:sync:user:a%zz"),
+            ("did:sync:user:%2572", "did:sync:user:%72"),
+        ] {
+            assert_eq!(likeness(did), alike, "{did}");
+        }
+    }
 
     #[test]
     fn names_are_what_people_can_see() {

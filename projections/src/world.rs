@@ -273,9 +273,17 @@ impl World {
         let Some(event) = Event::decode(stored)? else { return Ok(()) };
         match event {
             Event::IdentityCreated(created) => self.identity.fold(created),
-            Event::AccountPut(put) => self.accounts.put(put, stored.record.id),
+            Event::AccountPut(put) => {
+                let redeemed = put.redeemed();
+                let holder = redeemed.and_then(|(invite, account)| self.invites.holder_of(invite, account));
+                self.accounts.put(put, stored.record.id, holder.cloned().as_ref());
+            }
             Event::AccountRevoked(revoked) => {
-                let invite = self.invite_of(revoked.service_account_id());
+                let account = self.accounts.get(revoked.service_account_id()).filter(|a| a.is_alive());
+                let invite = account.and_then(|a| a.invite_id.clone());
+                if let Some(pair) = account.and_then(|a| a.pair_id.as_deref()) {
+                    self.pairs.account_ended(pair);
+                }
                 self.accounts.revoke(&revoked, stored.record.id);
                 self.touch(invite, stored.sequence);
             }
@@ -312,11 +320,6 @@ impl World {
         }
         self.folded_through = stored.sequence;
         Ok(())
-    }
-
-    /// The invite that made an account.
-    fn invite_of(&self, service_account_id: &str) -> Option<String> {
-        self.accounts.get(service_account_id).and_then(|account| account.invite_id.clone())
     }
 
     /// Notes that what an invite shows has changed.

@@ -11,6 +11,8 @@ const UNIT_BYTES: usize = 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     units: Arc<Semaphore>,
+    /// How many there are in all.
+    all: u32,
 }
 
 /// Bytes taken from a budget, given back when dropped.
@@ -25,7 +27,8 @@ fn units(bytes: usize) -> u32 {
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self { units: Arc::new(Semaphore::new(bytes / UNIT_BYTES)) }
+        let all = bytes / UNIT_BYTES;
+        Self { units: Arc::new(Semaphore::new(all)), all: u32::try_from(all).unwrap_or(u32::MAX) }
     }
 
     /// Takes `bytes` if they are to be had now.
@@ -34,10 +37,12 @@ impl Budget {
         Some(Share { permit: Some(permit) })
     }
 
-    /// Takes `bytes`, waiting for them.
+    /// Takes `bytes`, waiting for them; of more than there are in all, what there is: to wait for the rest would be
+    /// to wait for ever, and everybody else behind it.
     pub(crate) async fn take(&self, bytes: usize) -> Share {
+        let wanted = units(bytes).min(self.all);
         // The semaphore is never closed.
-        Share { permit: self.units.clone().acquire_many_owned(units(bytes)).await.ok() }
+        Share { permit: self.units.clone().acquire_many_owned(wanted).await.ok() }
     }
 }
 

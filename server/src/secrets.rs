@@ -28,6 +28,9 @@ impl Instance {
 
     /// Removes a peer's token, where there is one.
     pub(crate) fn forget_peer_token(&self, pair_id: &str) {
+        if self.memory {
+            return;
+        }
         match fs::remove_file(self.peer_tokens().join(pair_id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::error!(%error, "the token of a removed pair could not be removed");
@@ -38,6 +41,10 @@ impl Instance {
 
     /// Removes tokens of pairs that are not: a crash between the two leaves one behind.
     pub(crate) fn sweep_peer_tokens(&self) -> Result<(), HomeError> {
+        // An instance in memory knows of no pairs of the home that it borrows.
+        if self.memory {
+            return Ok(());
+        }
         let dir = self.peer_tokens();
         let entries = match fs::read_dir(&dir) {
             Ok(entries) => entries,

@@ -6,7 +6,7 @@ use spl_kernel::{
     refusal::{Code, Refusal},
 };
 
-use super::{ACTORS_MAX, AccountOrigin, KIND, NAMESPACE, THREAD};
+use super::{ACTORS_MAX, Account, AccountOrigin, KIND, NAMESPACE, THREAD};
 use crate::{
     World,
     audit::{list, mirror_token, scope_list},
@@ -91,7 +91,7 @@ pub(super) fn check_actors(world: &World, own: &str, actors: &[String]) -> Resul
             )
             .hint("list an actor of your own, such as did:sync:user:<name>"));
         }
-        let listed = || world.accounts.ever_listing(&actor).any(|account| *account.id == *own);
+        let listed = || world.accounts.get(own).is_some_and(|account| is_its_own(world, account, &actor));
         if invites::is_spoken_for(world, &actor) && !listed() {
             return Err(Refusal::new(
                 Code::DidClaimDenied,
@@ -104,6 +104,12 @@ pub(super) fn check_actors(world: &World, own: &str, actors: &[String]) -> Resul
         }
     }
     Ok(checked)
+}
+
+/// Whether an account lists an actor, or was made for it.
+fn is_its_own(world: &World, account: &Account, actor: &str) -> bool {
+    let made_for = |invite: &str| world.invites.holder_of(invite, &account.id);
+    account.lists(actor) || account.invite_id.as_deref().and_then(made_for).is_some_and(|h| **h == *actor)
 }
 
 fn check_namespace(namespace: &str) -> Result<(), Refusal> {

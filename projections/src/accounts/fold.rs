@@ -5,6 +5,7 @@ use spl_kernel::{id::RecordId, time::UnixMillis};
 use super::{Account, AccountOrigin, Accounts};
 use crate::{
     event::{FormatError, Members},
+    names::likeness,
     scope::Scopes,
     tokens::EnvTag,
 };
@@ -25,6 +26,11 @@ pub struct Put {
 }
 
 impl Put {
+    /// The invite and the account, where a redemption made it.
+    pub(crate) fn redeemed(&self) -> Option<(&str, &str)> {
+        Some((self.invite_id.as_deref()?, &self.service_account_id))
+    }
+
     /// Members of the record, beside `kind` and `by`.
     pub const MEMBERS: [&'static str; 10] = [
         "service_account_id",
@@ -89,15 +95,18 @@ impl Revoked {
 }
 
 impl Accounts {
-    /// Takes in an account's state: a new one, or the whole of one that is known.
-    pub(crate) fn put(&mut self, put: Put, record: RecordId) {
+    /// Takes in an account's state: a new one, or the whole of one that is known. `holder` is who a redemption made
+    /// it for.
+    pub(crate) fn put(&mut self, put: Put, record: RecordId, holder: Option<&Arc<str>>) {
         let known = self.get(&put.service_account_id);
         // 2^32 accounts would need half a terabyte before the count could not hold them.
         let number = known.map_or(u32::try_from(self.len()).unwrap_or(u32::MAX), |a| a.number);
         let revoked_at = known.and_then(|a| a.revoked_at);
         self.alive += usize::from(known.is_none());
-        for actor in &put.allowed_actors {
-            self.listings.insert((actor.clone(), number));
+        for actor in put.allowed_actors.iter().filter(|actor| holder != Some(*actor)) {
+            // Nearly all look like what they are, and share their text.
+            let alike = likeness(actor);
+            self.named_here.insert(if alike == **actor { actor.clone() } else { alike.into() });
         }
         self.set(Account {
             number,

@@ -104,8 +104,9 @@ pub struct Accounts {
     pub(crate) rows: Rows,
     /// How many are not revoked.
     pub(super) alive: usize,
-    /// Every DID that an account lists or ever listed, with the places of these accounts.
-    pub(super) listings: OrdSet<(Arc<str>, u32)>,
+    /// Every DID that an account lists or ever listed, but for those of redemptions on the accounts that these made;
+    /// by what they look like ([`likeness`](crate::names::likeness)).
+    pub(super) named_here: OrdSet<Arc<str>>,
 }
 
 impl Accounts {
@@ -147,11 +148,11 @@ impl Accounts {
         }
     }
 
-    /// Accounts that list a DID, or ever did.
-    pub fn ever_listing<'a>(&'a self, actor: &'a str) -> impl Iterator<Item = &'a Arc<Account>> {
-        let start: (Arc<str>, u32) = (actor.into(), 0);
-        let listings = self.listings.range(start..).take_while(move |(own, _)| **own == *actor);
-        listings.filter_map(|(_, number)| self.by_number(*number))
+    /// Whether an account lists a DID that looks like this, or ever did: not one that a redemption under that
+    /// name made.
+    #[must_use]
+    pub fn is_named_here(&self, alike: &str) -> bool {
+        self.named_here.contains(alike)
     }
 
     /// All of them, in the order they were made.

@@ -2,6 +2,8 @@ use imbl::OrdMap;
 use serde::Serialize;
 use spl_kernel::{id::RecordId, time::UnixMillis};
 
+use crate::names::likeness;
+
 /// What a grant is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Resource {
@@ -139,10 +141,10 @@ impl Consent {
         self.live_of(actor, now).next().is_some()
     }
 
-    /// Whether an actor holds a grant, or ever did.
+    /// Whether an actor that looks like this ([`likeness`]) holds a grant, or ever did.
     #[must_use]
-    pub fn ever_concerned(&self, actor: &str) -> bool {
-        self.grants.values().any(|g| g.grantee == actor)
+    pub fn ever_concerned(&self, alike: &str) -> bool {
+        self.grants.values().any(|g| likeness(&g.grantee) == alike)
     }
 
     /// Those who may hand out grants.

@@ -3,9 +3,12 @@ use std::sync::Arc;
 use imbl::{OrdMap, Vector};
 use spl_kernel::{id::RecordId, time::UnixMillis};
 
-use super::{Accepts, HolderType, Invite, Invites, Reason, Redemption, Signer, Target, Trust, state::Window};
+use super::{
+    Accepts, HolderType, Invite, Invites, Reason, Redemption, Signer, Target, Trust, Vouched, state::Window,
+};
 use crate::{
     event::{FormatError, Members},
+    names::likeness,
     scope::Scopes,
     tokens::TokenId,
 };
@@ -281,7 +284,8 @@ impl Invites {
         let shown = match happened.what {
             What::Redeemed(one) => {
                 if let Some(signer) = &one.signer {
-                    self.vouched.entry(one.holder_did.clone()).or_insert_with(|| signer.clone());
+                    let vouched = || Vouched { did: one.holder_did.clone(), signer: signer.clone() };
+                    self.vouched.entry(likeness(&one.holder_did)).or_insert_with(vouched);
                 }
                 invite.redemptions.push_back(Arc::new(*one));
                 true

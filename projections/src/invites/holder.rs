@@ -5,8 +5,8 @@ use spl_kernel::{
     refusal::{Code, Refusal},
 };
 
-use super::{HolderType, Redemption, Signer};
-use crate::{World, accounts::Account, context::SYSTEM_ACTORS};
+use super::Signer;
+use crate::{World, context::SYSTEM_ACTORS, names::likeness};
 
 /// What the names of instances begin with.
 const INSTANCES: &str = "did:sync:instance:";
@@ -23,41 +23,36 @@ pub(super) fn may_be_called(world: &World, holder: &str, signer: &Signer) -> Res
     if check_actor(holder.to_owned()).is_err() {
         return Err(denied("`holder_did` is no DID"));
     }
-    let kept = [SYSTEM_ACTORS, INSTANCES, GUESTS].iter().any(|prefix| holder.starts_with(prefix));
+    let alike = likeness(holder);
+    let kept = [SYSTEM_ACTORS, INSTANCES, GUESTS].iter().any(|prefix| {
+        // The prefix alone, without what follows it, too.
+        alike.starts_with(prefix) || prefix.strip_suffix(':') == Some(alike.as_str())
+    });
     if kept || world.identity.did.as_deref() == Some(holder) {
         return Err(denied(format!("{holder} is a name that instances give themselves")));
     }
     // Such a name is a key of its own: nobody else can speak for it.
-    let names_a_key = holder.starts_with("did:key:") || holder.starts_with("did:web:");
+    let names_a_key = alike.starts_with("did:key:") || alike.starts_with("did:web:");
     if names_a_key && holder != signer.did {
         return Err(denied(format!("only {holder} itself can vouch for that name")));
     }
-    if world.invites.vouched(holder).is_some_and(|first| first != signer) {
-        return Err(denied(format!("another instance has vouched for {holder} before")));
+    if world.invites.vouched(&alike).is_some_and(|first| *first.did != *holder || first.signer != *signer) {
+        return Err(denied(format!(
+            "{holder} has been vouched for before, by another instance or in another spelling"
+        )));
     }
-    let theirs = |account: &Account| made_by(world, account, holder, signer);
-    if !world.accounts.ever_listing(holder).all(|account| theirs(account)) {
+    // What only redemptions listed is theirs, whom the same signer has vouched for: see above.
+    if world.accounts.is_named_here(&alike) {
         return Err(denied(format!("{holder} is somebody of this instance")));
     }
-    if world.consent.ever_concerned(holder) {
+    if world.consent.ever_concerned(&alike) {
         return Err(denied(format!("{holder} is an operator of this instance")));
     }
     Ok(())
 }
 
-/// Whether a redemption of this very holder, vouched for by this signer, made an account.
-fn made_by(world: &World, account: &Account, holder: &str, signer: &Signer) -> bool {
-    let made = |one: &Redemption| {
-        one.service_account_id == *account.id
-            && *one.holder_did == *holder
-            && one.holder_type == HolderType::Federated
-            && one.signer.as_ref() == Some(signer)
-    };
-    let invite = account.invite_id.as_deref().and_then(|id| world.invites.get(id));
-    invite.is_some_and(|invite| invite.redemptions.iter().any(|one| made(one)))
-}
-
 /// Whether a DID stays with whoever redeemed an invite under it: another account must not list it.
 pub(crate) fn is_spoken_for(world: &World, actor: &str) -> bool {
-    actor.starts_with(GUESTS) || world.invites.vouched(actor).is_some()
+    let alike = likeness(actor);
+    alike.starts_with(GUESTS) || world.invites.vouched(&alike).is_some()
 }

@@ -25,7 +25,9 @@ pub use proof::{ATTESTATION_DOMAIN, Attest, Attestation};
 pub use redeem::{Redeem, Resolved, host_to_ask};
 pub(crate) use redeem::{note_refused, redeem};
 pub use shape::{Settled, Shape};
-pub use state::{Accepts, HolderType, Invite, Invites, Reason, Redemption, Signer, State, Target, Trust};
+pub use state::{
+    Accepts, HolderType, Invite, Invites, Reason, Redemption, Signer, State, Target, Trust, Vouched,
+};
 
 /// The thread of invites.
 pub const THREAD: &str = "th_invites";

@@ -23,7 +23,7 @@ use crate::{
     audit::{INVITES_KIND, INVITES_THREAD, scope_list},
     context::Context,
     decision::{Change, Decision, Issued, Member, Outcome, Parent},
-    did,
+    did, pairs,
     tokens::{Chosen, EnvTag, NewToken, TokenOrigin, draft_token},
 };
 
@@ -106,10 +106,23 @@ pub(crate) fn redeem(world: &World, redeem: &Redeem, context: &Context<'_>) -> R
                 return Err(Refusal::new(Code::HolderExists, "this key has redeemed the invite before")
                     .hint("a device that lost its token makes a new key and uses another invite"));
             }
+            check_room(world, &proved)?;
             Ok(accept(invite, &proved, context))
         }
         Err((reason, refusal)) => Ok(refuse(invite, &redeem.holder, reason, refusal, context)),
     }
+}
+
+/// Removing a pair ends all that came through it in one commit: there is a bound to how much that may be.
+fn check_room(world: &World, proved: &Proved) -> Result<(), Refusal> {
+    let pair = proved.voucher.as_ref().and_then(|v| v.pair_id.as_deref());
+    if pair.is_none_or(|pair| world.pairs.living(pair) < pairs::ACCOUNTS_MAX) {
+        return Ok(());
+    }
+    let message =
+        format!("{} accounts came through the pair and live: no more are made", pairs::ACCOUNTS_MAX);
+    Err(Refusal::new(Code::IngestFailed, message)
+        .hint("the issuer revokes some of them first: spl invite list"))
 }
 
 fn check_invite(invite: &Invite, holder: HolderType, now: UnixMillis) -> Result<(), Refused> {

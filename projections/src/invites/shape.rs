@@ -5,7 +5,7 @@ use spl_kernel::refusal::{Code, Refusal};
 use super::{Accepts, NOTES_CHARS_MAX, Target};
 use crate::{
     names::check_name,
-    scope::{PRESET_DEFAULT, Scopes},
+    scope::{PRESET_DEFAULT, Scope, Scopes},
     templates::Template,
 };
 
@@ -104,6 +104,12 @@ impl Shape {
             invalid("with a `scope_target` only records:read and records:write are granted, there alone".into())
                 .hint("the target is a thread that is not reserved, or a namespace: letters, digits and . _ : / @ -")
         })?;
+        if held.is_narrowed() && !held.hold(Scope::RecordsRead) && !held.hold(Scope::RecordsWrite) {
+            return Err(invalid(
+                "`scopes` holds grains only: they narrow records:read and records:write".into(),
+            )
+            .hint("name records:read, records:write or both beside them"));
+        }
         let ttl = self.ttl_seconds.or(of.map(|t| t.ttl_seconds.into())).unwrap_or(TTL_DEFAULT);
         let uses = self.max_uses.or(of.map(|t| t.max_uses.into())).unwrap_or(1);
         let bearer_ttl = self.bearer_ttl_seconds.or(of.and_then(|t| t.bearer_ttl_seconds).map(u64::from));

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet, Vector};
 use serde::Serialize;
-use spl_kernel::{id::RecordId, time::UnixMillis};
+use spl_kernel::{draft::is_namespace, id::RecordId, time::UnixMillis};
 
 use crate::{
     scope::{Grain, Scope, Scopes},
@@ -115,6 +115,8 @@ impl Target {
         let (kind, id) = match self {
             Self::Instance => return Some(scopes.clone()),
             Self::Thread(id) => ("thread", id),
+            // In another form there is no namespace.
+            Self::Namespace(name) if !is_namespace(name) => return None,
             Self::Namespace(name) => ("namespace", name),
         };
         let records = Scopes::of(&[Scope::RecordsRead, Scope::RecordsWrite]);
@@ -166,6 +168,15 @@ pub struct Signer {
     pub did: String,
     /// Its key, base64url.
     pub key: String,
+}
+
+/// Who vouched for a DID first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Vouched {
+    /// The DID, as it was spelt.
+    pub did: Arc<str>,
+    /// Who vouched.
+    pub signer: Signer,
 }
 
 /// One use of an invite.
@@ -379,8 +390,8 @@ pub struct Invites {
     /// Those that nothing but time ends, by when it does.
     #[serde(skip)]
     pub(super) by_expiry: OrdSet<(UnixMillis, Arc<str>)>,
-    /// Who vouched for a DID first: it stays with that signer.
-    pub(super) vouched: OrdMap<Arc<str>, Signer>,
+    /// Who vouched for a DID first, by what it looks like ([`crate::names::likeness`]): it stays with that signer.
+    pub(super) vouched: OrdMap<String, Vouched>,
 }
 
 impl Invites {
@@ -418,9 +429,17 @@ impl Invites {
         self.by_expiry.range(start..).filter_map(|(_, id)| self.by_id.get(id))
     }
 
-    /// Who vouched for a DID first.
+    /// Who vouched first for a DID that looks like this.
     #[must_use]
-    pub fn vouched(&self, holder_did: &str) -> Option<&Signer> {
-        self.vouched.get(holder_did)
+    pub fn vouched(&self, alike: &str) -> Option<&Vouched> {
+        self.vouched.get(alike)
+    }
+
+    /// Who the account of a redemption was made for.
+    #[must_use]
+    pub(crate) fn holder_of(&self, invite_id: &str, service_account_id: &str) -> Option<&Arc<str>> {
+        // The account follows the redemption: it is mostly the last one.
+        let made = |one: &&Arc<Redemption>| one.service_account_id == service_account_id;
+        self.by_id.get(invite_id)?.redemptions.iter().rev().find(made).map(|one| &one.holder_did)
     }
 }

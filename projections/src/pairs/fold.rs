@@ -117,7 +117,15 @@ impl Pairs {
     /// Takes in that a redemption came through a pair.
     pub(crate) fn attribute(&mut self, pair_id: &str, service_account_id: &str) {
         if let Some(pair) = self.by_id.get(pair_id) {
+            *self.living.entry(pair.id.clone()).or_default() += 1;
             self.accounts.insert((pair.id.clone(), service_account_id.into()));
+        }
+    }
+
+    /// Takes in that an account which came through a pair has ended.
+    pub(crate) fn account_ended(&mut self, pair_id: &str) {
+        if let Some(living) = self.living.get_mut(pair_id) {
+            *living = living.saturating_sub(1);
         }
     }
 }

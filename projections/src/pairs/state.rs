@@ -48,6 +48,8 @@ pub struct Pairs {
     pub(super) in_order: imbl::Vector<Arc<str>>,
     /// Accounts that redemptions through a pair made.
     pub(super) accounts: OrdSet<(Arc<str>, Arc<str>)>,
+    /// How many of them live, by pair.
+    pub(super) living: OrdMap<Arc<str>, u32>,
 }
 
 impl Pairs {
@@ -66,6 +68,12 @@ impl Pairs {
     /// All of them, in the order they were made.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Pair>> {
         self.in_order.iter().filter_map(|id| self.by_id.get(id))
+    }
+
+    /// How many accounts that came through a pair live.
+    #[must_use]
+    pub fn living(&self, pair_id: &str) -> u32 {
+        self.living.get(pair_id).copied().unwrap_or(0)
     }
 
     /// Ids of the accounts that redemptions through a pair made.

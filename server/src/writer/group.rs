@@ -26,7 +26,7 @@ use super::{
     Admission, Append, Command, Condition, Job, NotWritten, Openings, Queue, RoomFor,
     maintenance::Signal,
     merging::Merging,
-    scratch::{By, LogLedger, Prepared, Scratch},
+    scratch::{By, LogLedger, Prepared, Scratch, Unfit},
 };
 use crate::{
     disk::{self, Room},
@@ -56,10 +56,15 @@ fn log_unreadable(error: &StoreError) -> NotWritten {
     NotWritten::Failed
 }
 
-fn not_understood(error: &projections::event::FormatError) -> NotWritten {
-    // Only a bug can write what this very build does not understand.
-    tracing::error!(%error, "a decided record could not be folded");
-    NotWritten::Failed
+fn unfit(why: Unfit) -> NotWritten {
+    match why {
+        Unfit::TooLarge(refusal) => NotWritten::Refused(refusal),
+        Unfit::NotUnderstood(error) => {
+            // Only a bug can write what this very build does not understand.
+            tracing::error!(%error, "a decided record could not be folded");
+            NotWritten::Failed
+        }
+    }
 }
 
 impl Groups {
@@ -189,7 +194,7 @@ impl Groups {
                 .map_err(NotWritten::Refused)?;
         }
         let parts = vec![(accepted, Origin::Posted), (trail, Origin::Command)];
-        let prepared = scratch.prepare(parts, by, now).map_err(|e| not_understood(&e))?;
+        let prepared = scratch.prepare(parts, by, now).map_err(unfit)?;
         Ok((prepared, Outcome::Done))
     }
 
@@ -283,8 +288,7 @@ impl Groups {
             accepted.extend(trail);
         }
         let by = By { caller: &caller, unseen_openings: &[] };
-        let prepared =
-            scratch.prepare(vec![(accepted, Origin::Command)], by, now).map_err(|e| not_understood(&e))?;
+        let prepared = scratch.prepare(vec![(accepted, Origin::Command)], by, now).map_err(unfit)?;
         if let Some(after) = &prepared.world {
             guarded.check(&scratch.world, after, now).map_err(NotWritten::Refused)?;
         }

@@ -6,8 +6,10 @@ use spl_kernel::{
     commit::{Commit, Entry, Head},
     draft::BodyFacts,
     id::RecordId,
+    limits,
     log::{Log, NewCommit, error::StoreError},
     record::{Origin, Provenance, Record, StoredRecord},
+    refusal::{Code, Refusal},
     time::UnixMillis,
 };
 use spl_projections::{
@@ -95,6 +97,41 @@ impl By<'_> {
     }
 }
 
+/// Why a decided commit is none.
+pub(super) enum Unfit {
+    /// It would be larger than commits are.
+    TooLarge(Refusal),
+    /// It could not be folded.
+    NotUnderstood(FormatError),
+}
+
+impl From<FormatError> for Unfit {
+    fn from(error: FormatError) -> Self {
+        Self::NotUnderstood(error)
+    }
+}
+
+/// Whether records fit into one commit. One that is too large is its own command's fault, and not the log's.
+fn fits(parts: &[(Vec<Accepted>, Origin)]) -> Result<(), Unfit> {
+    let new = || {
+        parts.iter().flat_map(|(accepted, _)| accepted).filter_map(|one| match one {
+            Accepted::New { record, .. } => Some(record),
+            Accepted::Stored { .. } => None,
+        })
+    };
+    let bytes: usize = new().map(|r| r.body.len() + r.thread.len() + r.actor.len() + ENTRY_BYTES).sum();
+    if new().count() <= limits::COMMIT_RECORDS_MAX && bytes <= limits::COMMIT_BYTES_MAX {
+        return Ok(());
+    }
+    let refusal = Refusal::new(Code::BodyTooLarge, "the command would write more than one commit holds")
+        .hint("do a part of it first: fewer accounts, tokens or records at a time");
+    Err(Unfit::TooLarge(refusal))
+}
+
+/// What an entry has beside its texts in a commit's bytes, at most, but for its parents: few and in the texts'
+/// measure.
+const ENTRY_BYTES: usize = 512;
+
 /// A commit that is decided, and what state is with it.
 pub(super) struct Prepared {
     commit: Commit,
@@ -127,7 +164,8 @@ impl Scratch {
         parts: Vec<(Vec<Accepted>, Origin)>,
         by: By<'_>,
         now: UnixMillis,
-    ) -> Result<Prepared, FormatError> {
+    ) -> Result<Prepared, Unfit> {
+        fits(&parts)?;
         let mut commit =
             Commit { first_sequence: self.next_sequence(), committed_at: now, entries: Vec::new() };
         let (mut facts, mut results, mut world) = (Vec::new(), Vec::new(), None);

@@ -68,8 +68,10 @@ fn live_line(out: &Output, invite: &Invite) -> String {
     let label = invite.device_label.as_deref().map(|label| format!("  {}", text::safe(label)));
     let holders = invite.holders();
     let holders = if holders.is_empty() { String::new() } else { format!("  by {}", text::safe(&holders)) };
+    let over = !invite.redemptions.is_empty() && invite.redemptions.iter().all(|one| !one.live);
+    let over = if over { palette.dim("  (no token left)") } else { String::new() };
     format!(
-        "{time}  {state}  {}  {:>5}{}{holders}",
+        "{time}  {state}  {}  {:>5}{}{holders}{over}",
         text::safe(&invite.invite_id),
         invite.uses(),
         label.unwrap_or_default(),

@@ -2,16 +2,18 @@
 
 use spl_kernel::{
     identity::encode,
-    refusal::Code::{BadProof, DidClaimDenied},
+    refusal::Code::{BadProof, DidClaimDenied, InvalidBody},
 };
 use spl_projections::{
     Command,
     accounts::Update,
-    invites::{Issue, Reason, Redeem},
+    authority::{Freed, Gate, Presented, Ticket},
+    consent::{Access, Resource},
+    invites::{Issue, Reason, Redeem, Shape, Target},
 };
 
-use super::{CAROL, Desk, Peer, URL, claim, open_to_all};
-use crate::kit::code;
+use super::{CAROL, Desk, Peer, URL, claim, device, fields, open_to_all, scopes};
+use crate::kit::{ALICE, code};
 
 /// Section 8: "`issuer_url` is our `public_url` (`BAD_PROOF`)". An address that the instance has given up may be
 /// somebody else's by now, who is sent what was signed for it.
@@ -47,4 +49,81 @@ fn a_name_that_was_taken_off_its_own_account_can_be_put_back() {
     };
     assert_eq!(list(&["did:sync:user:other"]), None);
     assert_ne!(list(&[CAROL]), Some(DidClaimDenied));
+}
+
+/// Whoever looks at a name, or compares it carelessly, must not take it for another's.
+#[test]
+fn names_that_look_like_others_are_refused() {
+    let mut desk = Desk::new();
+    let id = desk.issue(open_to_all(100));
+    desk.give("did:sync:user:Operator", Resource::Invites, Access::Read);
+    let (peer, other) = (Peer::new(1), Peer::new(2));
+    let vouched = peer.vouches(&desk, &id, CAROL);
+    desk.redeem(&id, vouched).expect("a redemption");
+    for alike in [
+        "did:sync:user:Alice",
+        "did:sync:user:%61lice",
+        "did:sync:user:alice:",
+        "did:sync:USER:alice",
+        "did:sync:SYSTEM:engine",
+        "did:sync:%73ystem:engine",
+        "did:sync:user:Guest:00",
+        "did:sync:instance",
+        "did:sync:user:operator",
+    ] {
+        desk.wait(1);
+        let vouched = peer.vouches(&desk, &id, alike);
+        let redeem = desk.redemption(&id, vouched);
+        desk.refuses(redeem, DidClaimDenied, Reason::DidClaimDenied, alike);
+    }
+    let upper = CAROL.replace("carol", "Carol");
+    for signer in [&peer, &other] {
+        desk.wait(1);
+        let vouched = signer.vouches(&desk, &id, &upper);
+        let redeem = desk.redemption(&id, vouched);
+        desk.refuses(redeem, DidClaimDenied, Reason::DidClaimDenied, "the same name in another spelling");
+    }
+    assert!(desk.kit.world.accounts.is_named_here(ALICE));
+}
+
+/// On an open route nobody checks a claim: it says nothing of who did it.
+#[test]
+fn the_trail_names_nobody_who_was_only_claimed() {
+    let mut desk = Desk::new();
+    let id = desk.issue(open_to_all(9));
+    let (holder, token) = desk.redeem(&id, device(1)).expect("a redemption");
+    let ticket = |claimed: &str| Ticket {
+        bearer: Presented::Token(token.token_id),
+        local_proof: false,
+        insecure: false,
+        claimed: Some(claimed.to_owned()),
+        gate: Gate { scope: None, freed: Freed::Always, takes_config: false },
+    };
+    for (claimed, by) in [(ALICE, holder.as_str()), (holder.as_str(), holder.as_str())] {
+        let caller = desk.kit.world.admit(&ticket(claimed), desk.kit.now).expect("an open route");
+        desk.wait(1);
+        let redeem = desk.redemption(&id, device(desk.kit.now.0));
+        desk.kit.run(Command::RedeemInvite(Box::new(redeem)), &caller).expect("redeemed");
+        let told =
+            desk.kit.records.iter().rev().find(|r| r.record.thread == "th_audit_invites").expect("a mirror");
+        let told = fields(told, &[])["by"].to_string();
+        assert!(told.contains(by) && (by == claimed || !told.contains(claimed)), "{told}");
+    }
+}
+
+#[test]
+fn what_nobody_could_use_is_not_granted() {
+    let mut desk = Desk::new();
+    let alice = desk.alice.clone();
+    let mut issue = |shape: Shape| {
+        let issue = Issue { shape, template_id: None, public_url: URL.to_owned() };
+        code(desk.kit.run(Command::IssueInvite(issue), &alice))
+    };
+    for namespace in ["x/", "/x", "X", "a//b", "a/b/c/d/e", ""] {
+        let target = Some(Target::Namespace(namespace.to_owned()));
+        assert_eq!(issue(Shape { target, ..Shape::default() }), Some(InvalidBody), "{namespace}");
+    }
+    let grains = |names: &[&str]| Shape { scopes: Some(scopes(names)), ..Shape::default() };
+    assert_eq!(issue(grains(&["thread:x:write"])), Some(InvalidBody));
+    assert_eq!(issue(grains(&["records:write", "thread:x:write"])), None);
 }

@@ -1,6 +1,6 @@
 //! What is open to everybody who has a link: looking at an invite, and redeeming it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, Request, State, rejection::PathRejection},
@@ -8,7 +8,10 @@ use axum::{
     response::Response,
 };
 use serde_json::{Value, json};
-use spl_kernel::refusal::{Code, Refusal};
+use spl_kernel::{
+    identity::decode_exactly,
+    refusal::{Code, Refusal},
+};
 use spl_projections::{
     Command,
     consent::{Access, Resource as Consented},
@@ -60,28 +63,36 @@ fn not_found() -> Problem {
         .into()
 }
 
-/// The invite that a request is about, within the rates. What does not exist has no rate of its own: nobody
-/// fills the memory of rates with names of nothing.
-fn within_rates<'a>(
+fn limited(wait: Duration) -> Problem {
+    Problem::rate_limited("too many requests for this invite, or from here").retry_after(wait)
+}
+
+/// Counts a request against its client.
+fn count_client(
+    session: &Session,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    rates: &InviteRates,
+) -> Result<(), Problem> {
+    let Some(peer) = peer_of(extensions) else { return Ok(()) };
+    let trusted = &session.world.config.trusted_proxies.value;
+    rates.of_client.take(client_of(peer.0.ip(), headers, trusted)).map_err(limited)
+}
+
+/// The invite that a request is about, counted against its rate. What does not exist has none: nobody fills the
+/// memory of rates with names of nothing. Nor is counted who sends nothing that could be the link's signature: who
+/// knows but the name of an invite does not keep others from it for free.
+fn counted<'a>(
     session: &'a Session,
-    (headers, extensions): (&HeaderMap, &Extensions),
     rates: &InviteRates,
     path: Result<Path<String>, PathRejection>,
+    sig: Option<&str>,
 ) -> Result<&'a Arc<Invite>, Problem> {
-    let limited = |wait| {
-        Err(Problem::rate_limited("too many requests for this invite, or from here").retry_after(wait))
-    };
-    if let Some(peer) = peer_of(extensions) {
-        let trusted = &session.world.config.trusted_proxies.value;
-        if let Err(wait) = rates.of_client.take(client_of(peer.0.ip(), headers, trusted)) {
-            return limited(wait);
-        }
-    }
     let invite = path_text(path).ok().and_then(|id| session.world.invites.get(&id)).ok_or_else(not_found)?;
-    match rates.of_invite.take(invite.id.clone()) {
-        Ok(()) => Ok(invite),
-        Err(wait) => limited(wait),
+    if sig.is_some_and(|sig| decode_exactly::<64>(sig).is_some()) {
+        rates.of_invite.take(invite.id.clone()).map_err(limited)?;
     }
+    Ok(invite)
 }
 
 /// The link's signature: without it there is no such invite.
@@ -109,9 +120,9 @@ fn show(
     path: Result<Path<String>, PathRejection>,
     request: &Request,
 ) -> Result<Response, Problem> {
-    let from = (request.headers(), request.extensions());
-    let invite = within_rates(session, from, &app.preview_rates, path)?;
+    count_client(session, request.headers(), request.extensions(), &app.preview_rates)?;
     let sig = sig_of(request.uri())?;
+    let invite = counted(session, &app.preview_rates, path, sig.as_deref())?;
     if sig.is_some() || !may_look_without(session) {
         check_link(app, invite, sig.as_deref())?;
     }
@@ -167,8 +178,7 @@ async fn accept(
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let from = (request.headers(), request.extensions());
-    let invite = within_rates(session, from, &app.redeem_rates, path)?;
+    count_client(session, request.headers(), request.extensions(), &app.redeem_rates)?;
     let in_query = sig_of(request.uri())?;
     let received = read_json_with_params(app, request, OPEN_BODY_BYTES_MAX).await?;
     let body = Body::parse(&received.bytes)?;
@@ -178,6 +188,7 @@ async fn accept(
         }
         (query, body) => query.or(body),
     };
+    let invite = counted(session, &app.redeem_rates, path, sig.as_deref())?;
     check_link(app, invite, sig.as_deref())?;
     let mut redeem = Redeem {
         invite_id: invite.id.to_string(),

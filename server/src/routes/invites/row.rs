@@ -92,13 +92,18 @@ impl Rows {
             frames.iter().rev().find(|(own, _)| *own == key).map(|(_, bytes)| bytes.clone())
         };
         known.unwrap_or_else(|| {
-            let row = row(app, world, invite, seen).to_string();
-            let frame = wire::one_line(format!("{{\"invite\":{row},\"cursor\":\"{cursor}\"}}"));
-            let bytes = wire::event("invite.updated", Some(cursor), &frame);
+            let bytes = fresh(app, world, invite, seen, cursor);
             keep(&self.frames, (key, bytes.clone()), FRAMES_MAX);
             bytes
         })
     }
+}
+
+/// The frame of a row as it is now, for one follower.
+pub(super) fn fresh(app: &Instance, world: &World, invite: &Invite, seen: Seen, cursor: u64) -> Bytes {
+    let row = row(app, world, invite, seen).to_string();
+    let data = wire::one_line(format!("{{\"invite\":{row},\"cursor\":\"{cursor}\"}}"));
+    wire::event("invite.updated", Some(cursor), &data)
 }
 
 /// How somebody sees invites.

@@ -1,7 +1,11 @@
 //! Rows of invites as they change: the current ones first, then each change as it is committed, and each expiry
 //! when its time comes.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::State,
@@ -18,7 +22,10 @@ use spl_projections::{
 };
 use tokio::sync::mpsc;
 
-use super::{consented, row::Seen};
+use super::{
+    consented,
+    row::{Seen, fresh},
+};
 use crate::{
     app::{App, Instance},
     env,
@@ -34,8 +41,8 @@ use crate::{
     wire,
 };
 
-/// Rows that are made in one step.
-const STEP_ROWS: usize = 64;
+/// A step ends once it has this many bytes for the follower.
+const STEP_BYTES: usize = 64 * 1024;
 
 /// `GET /v1/invites/stream`
 pub(in crate::routes) async fn follow(
@@ -192,23 +199,31 @@ impl Follower {
         }
     }
 
-    /// Tells of what expired since that was told last.
-    async fn tell_expired(&mut self, world: &World, seen: Seen) -> Result<(), Ended> {
+    /// Tells of what expired since that was told last, a bounded part at a time.
+    async fn tell_expired(&mut self, world: &Arc<World>, seen: Seen) -> Result<(), Ended> {
         let since = UnixMillis(self.told_until.0.saturating_add(1));
-        let mut due = Vec::new();
+        let mut due = VecDeque::new();
         for invite in world.invites.expiring_from(since) {
             if invite.expires_at > seen.now {
                 break;
             }
-            due.push(invite.clone());
+            due.push_back(invite.clone());
         }
-        for invites in due.chunks(STEP_ROWS) {
-            let mut frames = BytesMut::new();
-            for invite in invites {
-                let rows = &self.app.invite_rows;
-                frames.extend_from_slice(&rows.frame(&self.app, world, invite, seen, self.cursor));
-            }
-            self.send(frames.into()).await?;
+        while !due.is_empty() {
+            let (app, world, cursor) = (self.app.clone(), world.clone(), self.cursor);
+            let part = blocking(move || {
+                let mut frames = BytesMut::new();
+                while frames.len() < STEP_BYTES
+                    && let Some(invite) = due.pop_front()
+                {
+                    frames.extend_from_slice(&app.invite_rows.frame(&app, &world, &invite, seen, cursor));
+                }
+                Ok((frames.freeze(), due))
+            });
+            let (frames, left) = part.await.map_err(|_| Ended::Silently)?;
+            due = left;
+            self.send(frames).await?;
+            self.look(&self.app.published.world())?;
         }
         self.told_until = self.told_until.max(seen.now);
         Ok(())
@@ -216,25 +231,32 @@ impl Follower {
 
     /// Frames of what changed after the cursor. Rows at the start take time to make, each for one follower;
     /// changes are made once for all.
-    async fn step(&self, world: &std::sync::Arc<World>, seen: Seen, head: u64) -> Result<Step, Ended> {
+    async fn step(&self, world: &Arc<World>, seen: Seen, head: u64) -> Result<Step, Ended> {
         if self.live {
-            return Ok(changes(&self.app, world, seen, self.cursor, head));
+            return Ok(changes(&self.app, world, (seen, true), self.cursor, head));
         }
         let (app, world, cursor) = (self.app.clone(), world.clone(), self.cursor);
-        let step = blocking(move || Ok(changes(&app, &world, seen, cursor, head))).await;
+        let step = blocking(move || Ok(changes(&app, &world, (seen, false), cursor, head))).await;
         step.map_err(|_| Ended::Silently)
     }
 }
 
-fn changes(app: &Instance, world: &World, seen: Seen, cursor: u64, head: u64) -> Step {
-    let mut frames = BytesMut::new();
-    let mut changed = world.invites.changed_after(cursor);
-    let mut at = cursor;
-    for invite in changed.by_ref().take(STEP_ROWS) {
+fn changes(app: &Instance, world: &World, (seen, shared): (Seen, bool), cursor: u64, head: u64) -> Step {
+    let (mut frames, mut at, mut more) = (BytesMut::new(), cursor, false);
+    for invite in world.invites.changed_after(cursor) {
+        if frames.len() >= STEP_BYTES {
+            more = true;
+            break;
+        }
         at = invite.changed;
-        frames.extend_from_slice(&app.invite_rows.frame(app, world, invite, seen, at));
+        let rows = &app.invite_rows;
+        let frame = if shared {
+            rows.frame(app, world, invite, seen, at)
+        } else {
+            fresh(app, world, invite, seen, at)
+        };
+        frames.extend_from_slice(&frame);
     }
-    let more = changed.next().is_some();
     // State holds all up to the head that was seen before it: there is nothing else up to there.
     Step { frames: frames.into(), cursor: if more { at } else { at.max(head) }, more }
 }
