@@ -106,11 +106,13 @@ pub(crate) fn run(ctx: &Context, command: &AuditCommand) -> Outcome {
         let progress = (!ctx.out.is_terminal()).then(|| Progress::spinner("reading"));
         let mut to = BufWriter::new(output::Stdout);
         write_records(&client, &threads, &filter, progress, &mut to)?;
+        still_readable(&client, &threads)?;
         return Ok(0);
     };
     let part = PartialFile::create(path)?;
     let mut to = BufWriter::new(part.handle()?);
     let records = write_records(&client, &threads, &filter, Some(Progress::spinner("reading")), &mut to)?;
+    still_readable(&client, &threads)?;
     let bytes = part.publish()?;
     if ctx.out.is_human() {
         let total = text::counted(records, "record");
@@ -135,6 +137,9 @@ fn readable(client: &Client, args: &ExportArgs) -> Result<Vec<&'static str>, Fai
         return Err(Failure::not_authorised("the audit threads are shown to admins only")
             .hint("use a token with the admin scope: spl token show-source"));
     }
+    if asks_rules(client)? {
+        output::warn("permission rules are on: records that they hide from this token are not in the export");
+    }
     if !threads.contains(&INVITES) {
         return Ok(threads);
     }
@@ -151,6 +156,21 @@ fn readable(client: &Client, args: &ExportArgs) -> Result<Vec<&'static str>, Fai
             Ok(threads)
         }
     }
+}
+
+/// Whether the instance asks permission rules about each record: what these hide is silently absent.
+fn asks_rules(client: &Client) -> Result<bool, Failure> {
+    let health = client.get(&["v1", "health"]).send()?.json()?;
+    let deciders = health["authorization"]["deciders"].as_array().cloned().unwrap_or_default();
+    Ok(deciders.iter().any(|d| d["decider"] == "permission_rules" && d["state"] == "live"))
+}
+
+/// The trail of invites may have been closed to the caller meanwhile: then what was read of it is a part.
+fn still_readable(client: &Client, threads: &[&str]) -> Result<(), Failure> {
+    if threads.contains(&INVITES) {
+        client.get(&["v1", "invites", "audit"]).query("limit", Some(1)).send()?;
+    }
+    Ok(())
 }
 
 /// Which records are written.

@@ -22,6 +22,11 @@ fn list(rows: &[Value], next: Option<&str>) -> Vec<u8> {
 
 /// An instance with a trail on three threads, to a caller with this scope; `denied` sees no invites.
 fn instance(scope: &'static str, denied: bool) -> Fake {
+    instance_with(scope, denied, false)
+}
+
+/// The same; `rules` says that permission rules are on.
+fn instance_with(scope: &'static str, denied: bool, rules: bool) -> Fake {
     Fake::local(move |request| {
         let path = request.split(' ').nth(1).unwrap_or_default();
         let thread = path.strip_prefix("/v1/threads/").and_then(|rest| rest.split('/').next());
@@ -45,6 +50,9 @@ fn instance(scope: &'static str, denied: bool) -> Fake {
             None if path.starts_with("/v1/identity") => json_answer(&json!({
                 "caller": { "is_authenticated": true, "scopes": [scope] },
             })),
+            None if path.starts_with("/v1/health") => json_answer(&json!({ "authorization": { "deciders": [
+                { "decider": "permission_rules", "state": if rules { "live" } else { "disabled" } },
+            ] } })),
             None if path.starts_with("/v1/invites/audit") && denied => error_answer(403, "CONSENT_DENIED"),
             None if path.starts_with("/v1/invites/audit") => list(&[], None),
             None => error_answer(404, "NOT_FOUND"),
@@ -90,6 +98,14 @@ fn a_file_is_there_whole_and_for_its_owner() {
     assert_eq!(fs::read_to_string(&out).expect("a file").lines().count(), 5);
     let ran = sandbox.spl(&[&args[..], &["-o", "json"]].concat()).ok();
     assert_eq!(ran.json()["records"], 5);
+}
+
+#[test]
+fn rules_that_may_hide_records_are_told_of() {
+    let fake = instance_with("admin", false, true);
+    let ran = export(&fake, "").ok();
+    assert_eq!(sequences(&ran), [1, 2, 5, 6, 8]);
+    assert!(ran.stderr.contains("permission rules are on"), "{ran:?}");
 }
 
 #[test]
