@@ -229,3 +229,32 @@ impl Waiting {
         let _ = self.answer.send(written.map(|written| Committed { written, outcome: self.outcome }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use spl_kernel::{draft::Draft, json::Json, record::Act};
+
+    use super::*;
+
+    fn new(padding: usize) -> Accepted {
+        let body = Json::object([("n", "x".repeat(padding).into())]);
+        let draft = Draft::new("t", "did:sync:user:a", Act::Know, body).unwrap();
+        let id = draft.id_at(0).unwrap();
+        let facts = draft.facts.clone();
+        Accepted::New { record: Box::new(draft.into_record(id, 0)), facts }
+    }
+
+    fn commit_of(count: usize, padding: usize) -> Result<(), Unfit> {
+        fits(&[((0..count).map(|_| new(padding)).collect(), Origin::Command)])
+    }
+
+    #[test]
+    fn what_is_too_large_for_a_commit_is_refused_before_the_log_sees_it() {
+        assert!(commit_of(20_000, 100).is_ok());
+        assert!(matches!(commit_of(limits::COMMIT_RECORDS_MAX + 1, 0), Err(Unfit::TooLarge(_))));
+        let large = limits::COMMIT_BYTES_MAX / 200_000;
+        assert!(commit_of(large / 2, 200_000).is_ok());
+        assert!(matches!(commit_of(large + 1, 200_000), Err(Unfit::TooLarge(_))));
+        assert!(fits(&[(vec![Accepted::Stored { sequence: 1 }], Origin::Posted)]).is_ok());
+    }
+}
