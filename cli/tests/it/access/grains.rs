@@ -8,7 +8,7 @@ use super::kit::{ADMIN, ALICE, Caller, Node, record, refuses_with_hint};
 use crate::support::wait_until;
 
 /// Records of several namespaces on threads that are theirs, mixed and foreign; by name.
-pub(super) fn fill(admin: &Caller) -> Vec<Value> {
+pub(crate) fn fill(admin: &Caller) -> Vec<Value> {
     let mut records = Vec::new();
     let mut put = |thread: &str, actor: &str, act: &str, body: Value| {
         let mut one = record(thread, actor, body);
@@ -47,7 +47,7 @@ fn ids<'a>(records: impl IntoIterator<Item = &'a Value>) -> Vec<&'a str> {
 
 /// Insists that a caller sees exactly these records, whatever it asks.
 #[track_caller]
-pub(super) fn sees_exactly(admin: &Caller, caller: &Caller, all: &[Value], sees: impl Fn(&Value) -> bool) {
+pub(crate) fn sees_exactly(admin: &Caller, caller: &Caller, all: &[Value], sees: impl Fn(&Value) -> bool) {
     let visible: Vec<&Value> = all.iter().filter(|r| sees(r)).collect();
     let expected = ids(visible.iter().copied());
     // By id.

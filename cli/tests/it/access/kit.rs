@@ -19,64 +19,64 @@ use crate::{
 };
 
 /// The actor of the first admin.
-pub(super) const ADMIN: &str = "did:sync:user:admin";
+pub(crate) const ADMIN: &str = "did:sync:user:admin";
 /// The actor of whoever is no admin.
-pub(super) const ALICE: &str = "did:sync:user:alice";
+pub(crate) const ALICE: &str = "did:sync:user:alice";
 /// The instance's own name.
-pub(super) const ENGINE: &str = "did:sync:system:engine";
+pub(crate) const ENGINE: &str = "did:sync:system:engine";
 
 /// A running instance that asks for tokens; killed when dropped.
-pub(super) struct Node {
-    pub(super) sandbox: Sandbox,
-    pub(super) port: u16,
+pub(crate) struct Node {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) port: u16,
     /// Local proof.
-    pub(super) proof: String,
+    pub(crate) proof: String,
     child: Option<Child>,
 }
 
 impl Node {
     /// One in memory.
-    pub(super) fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         Self::with(&["--memory"])
     }
 
     /// One in a fresh home.
-    pub(super) fn disk() -> Self {
+    pub(crate) fn disk() -> Self {
         Self::with(&[])
     }
 
     /// One in a fresh home, with options.
-    pub(super) fn with(options: &[&str]) -> Self {
+    pub(crate) fn with(options: &[&str]) -> Self {
         Self::on(Sandbox::new(), options)
     }
 
     /// One in a sandbox.
-    pub(super) fn on(sandbox: Sandbox, options: &[&str]) -> Self {
+    pub(crate) fn on(sandbox: Sandbox, options: &[&str]) -> Self {
         let mut node = Self::stopped(sandbox);
         node.run(options);
         node
     }
 
     /// One that does not run yet.
-    pub(super) fn stopped(sandbox: Sandbox) -> Self {
+    pub(crate) fn stopped(sandbox: Sandbox) -> Self {
         Self { sandbox, port: 0, proof: String::new(), child: None }
     }
 
     /// Starts it in its home.
     #[track_caller]
-    pub(super) fn run(&mut self, options: &[&str]) {
+    pub(crate) fn run(&mut self, options: &[&str]) {
         self.run_in(options, &[]);
     }
 
     /// Starts it with variables in its environment.
     #[track_caller]
-    pub(super) fn run_in(&mut self, options: &[&str], environment: &[(&str, &str)]) {
+    pub(crate) fn run_in(&mut self, options: &[&str], environment: &[(&str, &str)]) {
         self.spawn(options, environment);
         self.ready();
     }
 
     /// Starts it, and waits for nothing.
-    pub(super) fn spawn(&mut self, options: &[&str], environment: &[(&str, &str)]) {
+    pub(crate) fn spawn(&mut self, options: &[&str], environment: &[(&str, &str)]) {
         let said = fs::File::create(self.sandbox.dir().join("serve.out")).expect("a file");
         let any: &[&str] = if options.contains(&"--port") { &[] } else { &["--port", "0"] };
         let mut command = self.sandbox.command(&["serve"]);
@@ -87,7 +87,7 @@ impl Node {
 
     /// Waits until it serves.
     #[track_caller]
-    pub(super) fn ready(&mut self) {
+    pub(crate) fn ready(&mut self) {
         let pid = u64::from(self.child.as_ref().expect("a process").id());
         let run = self.sandbox.home().join("run");
         let port = wait_at_most(LIMIT, "the instance is ready", || {
@@ -102,28 +102,28 @@ impl Node {
     }
 
     /// What it said so far.
-    pub(super) fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         fs::read_to_string(self.sandbox.dir().join("serve.out")).unwrap_or_default()
     }
 
     /// What it logged so far.
-    pub(super) fn logged(&self) -> String {
+    pub(crate) fn logged(&self) -> String {
         fs::read_to_string(self.sandbox.home().join("logs/spl.log")).unwrap_or_default()
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("a process").id()
     }
 
     /// Ends it at once, as a power cut would.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("a process");
         child.kill().expect("a process");
         child.wait().expect("an ended process");
     }
 
     /// Stops it in order.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let mut child = self.child.take().expect("a process");
         kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("a process");
         let status = wait_until("the instance has ended", || child.try_wait().expect("a child"));
@@ -131,36 +131,36 @@ impl Node {
     }
 
     /// Whoever has no token.
-    pub(super) fn anyone(&self) -> Caller {
+    pub(crate) fn anyone(&self) -> Caller {
         Caller { port: self.port, headers: String::new() }
     }
 
     /// Whoever can read the home directory.
-    pub(super) fn owner(&self) -> Caller {
+    pub(crate) fn owner(&self) -> Caller {
         self.anyone().header("x-syncropel-local", &self.proof)
     }
 
     /// Whoever has this token.
-    pub(super) fn as_token(&self, token: &Token) -> Caller {
+    pub(crate) fn as_token(&self, token: &Token) -> Caller {
         self.anyone().bearer(&token.text)
     }
 
     /// Makes the first account: an admin with every grant.
     #[track_caller]
-    pub(super) fn bootstrap(&self) -> Token {
+    pub(crate) fn bootstrap(&self) -> Token {
         let body = json!({ "display_name": "admin", "actors": [ADMIN], "with_token": true });
         Token::of(&self.owner().post("/v1/bootstrap/service-account", &body).is(201).json())
     }
 
     /// The first account, as a caller.
     #[track_caller]
-    pub(super) fn admin(&self) -> Caller {
+    pub(crate) fn admin(&self) -> Caller {
         let token = self.bootstrap();
         self.as_token(&token)
     }
 
     /// `spl` against it, with a token.
-    pub(super) fn command_as(&self, token: &Token, args: &[&str]) -> Command {
+    pub(crate) fn command_as(&self, token: &Token, args: &[&str]) -> Command {
         let mut command = self.sandbox.command(args);
         command.env("SPL_TOKEN", &token.text).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -179,16 +179,16 @@ impl Drop for Node {
 
 /// A token and whose it is.
 #[derive(Debug, Clone)]
-pub(super) struct Token {
-    pub(super) text: String,
-    pub(super) id: String,
-    pub(super) account: String,
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) id: String,
+    pub(crate) account: String,
 }
 
 impl Token {
     /// The token that an answer reveals.
     #[track_caller]
-    pub(super) fn of(answer: &Value) -> Self {
+    pub(crate) fn of(answer: &Value) -> Self {
         let text = answer["api_key"].as_str().or(answer["bearer"].as_str());
         let text = text.unwrap_or_else(|| panic!("no token: {answer}")).to_owned();
         let account = text.split('_').skip(2).take(2).collect::<Vec<_>>().join("_");
@@ -198,7 +198,7 @@ impl Token {
     }
 
     /// A token that a client makes by itself.
-    pub(super) fn made(account: &str) -> Self {
+    pub(crate) fn made(account: &str) -> Self {
         const SYMBOLS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let secret: String =
             (0..32).map(|_| char::from(SYMBOLS[usize::try_from(random() % 32).expect("small")])).collect();
@@ -207,12 +207,12 @@ impl Token {
     }
 }
 
-pub(super) fn sha256(text: &str) -> String {
+pub(crate) fn sha256(text: &str) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 
 /// A number that is never the same twice in one run of the tests.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let seed = format!("{} {}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     u64::from_str_radix(&sha256(&seed)[..15], 16).expect("a number")
@@ -220,33 +220,33 @@ pub(super) fn random() -> u64 {
 
 /// Somebody who calls: each time on a connection of its own.
 #[derive(Debug, Clone)]
-pub(super) struct Caller {
-    pub(super) port: u16,
+pub(crate) struct Caller {
+    pub(crate) port: u16,
     headers: String,
 }
 
 impl Caller {
     /// Whoever has this token, at a port.
-    pub(super) fn at(port: u16, token: &Token) -> Self {
+    pub(crate) fn at(port: u16, token: &Token) -> Self {
         Self { port, headers: String::new() }.bearer(&token.text)
     }
 
     /// The same caller, who sends one more header.
-    pub(super) fn header(&self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(&self, name: &str, value: &str) -> Self {
         Self { port: self.port, headers: format!("{}{name}: {value}\r\n", self.headers) }
     }
 
-    pub(super) fn bearer(&self, token: &str) -> Self {
+    pub(crate) fn bearer(&self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
     /// The same caller, who claims an actor.
-    pub(super) fn claiming(&self, actor: &str) -> Self {
+    pub(crate) fn claiming(&self, actor: &str) -> Self {
         self.header("x-syncropel-actor", actor)
     }
 
     /// The bytes of a request.
-    pub(super) fn request(&self, method: &str, path: &str, body: Option<&[u8]>) -> Vec<u8> {
+    pub(crate) fn request(&self, method: &str, path: &str, body: Option<&[u8]>) -> Vec<u8> {
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
         if !self.headers.lines().any(|line| line.starts_with("host:")) {
             head.push_str(&format!("host: 127.0.0.1:{}\r\n", self.port));
@@ -260,7 +260,7 @@ impl Caller {
     }
 
     /// Asks over a connection that is kept.
-    pub(super) fn over(
+    pub(crate) fn over(
         &self,
         connection: &mut Client,
         method: &str,
@@ -272,7 +272,7 @@ impl Caller {
         connection.reply()
     }
 
-    pub(super) fn try_call(&self, method: &str, path: &str, body: Option<&[u8]>) -> io::Result<Reply> {
+    pub(crate) fn try_call(&self, method: &str, path: &str, body: Option<&[u8]>) -> io::Result<Reply> {
         let mut client = Client::try_connect(self.port)?;
         // A refused upload may be answered, and closed, before all of it is sent.
         let sent = client.write(&self.request(method, path, body));
@@ -280,39 +280,39 @@ impl Caller {
     }
 
     #[track_caller]
-    pub(super) fn call(&self, method: &str, path: &str, body: Option<&[u8]>) -> Reply {
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&[u8]>) -> Reply {
         self.try_call(method, path, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
     }
 
     #[track_caller]
-    pub(super) fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         self.call("GET", path, None)
     }
 
     #[track_caller]
-    pub(super) fn delete(&self, path: &str) -> Reply {
+    pub(crate) fn delete(&self, path: &str) -> Reply {
         self.call("DELETE", path, None)
     }
 
     #[track_caller]
-    pub(super) fn post(&self, path: &str, body: &Value) -> Reply {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Reply {
         self.call("POST", path, Some(body.to_string().as_bytes()))
     }
 
     #[track_caller]
-    pub(super) fn patch(&self, path: &str, body: &Value) -> Reply {
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Reply {
         self.call("PATCH", path, Some(body.to_string().as_bytes()))
     }
 
     /// Writes a new record; gives it as it is answered.
     #[track_caller]
-    pub(super) fn wrote(&self, record: &Value) -> Value {
+    pub(crate) fn wrote(&self, record: &Value) -> Value {
         self.post("/v1/records", record).is(201).json()
     }
 
     /// All rows of a list.
     #[track_caller]
-    pub(super) fn rows(&self, path: &str) -> Vec<Value> {
+    pub(crate) fn rows(&self, path: &str) -> Vec<Value> {
         let (mut rows, mut cursor) = (Vec::new(), None::<String>);
         loop {
             let separator = if path.contains('?') { '&' } else { '?' };
@@ -331,71 +331,71 @@ impl Caller {
 
     /// The exported records.
     #[track_caller]
-    pub(super) fn exported(&self, reserved: bool) -> Vec<Value> {
+    pub(crate) fn exported(&self, reserved: bool) -> Vec<Value> {
         let text = self.get(if reserved { "/v1/export?reserved=true" } else { "/v1/export" }).is(200).text();
         text.lines().map(|line| serde_json::from_str(line).expect("a record")).collect()
     }
 
     /// Position of the last record.
     #[track_caller]
-    pub(super) fn head(&self) -> u64 {
+    pub(crate) fn head(&self) -> u64 {
         self.get("/v1/log/head").is(200).json()["sequence"].as_u64().expect("a sequence")
     }
 
     /// Position of a record.
     #[track_caller]
-    pub(super) fn sequence_of(&self, id: &Value) -> u64 {
+    pub(crate) fn sequence_of(&self, id: &Value) -> u64 {
         let id = id.as_str().unwrap_or_else(|| panic!("no record id: {id}"));
         self.get(&format!("/v1/records/{id}")).is(200).json()["sequence"].as_u64().expect("a sequence")
     }
 
     /// Makes an account for an actor, with a token; as an admin.
     #[track_caller]
-    pub(super) fn account(&self, actors: &[&str], scopes: &[&str]) -> Token {
+    pub(crate) fn account(&self, actors: &[&str], scopes: &[&str]) -> Token {
         let body = json!({ "name": "one", "actors": actors, "scopes": scopes, "with_token": true });
         Token::of(&self.post("/v1/service-accounts", &body).is(201).json())
     }
 
     /// An account that reads and writes records.
     #[track_caller]
-    pub(super) fn contributor(&self, actor: &str) -> Token {
+    pub(crate) fn contributor(&self, actor: &str) -> Token {
         self.account(&[actor], &["records:read", "records:write", "threads:write"])
     }
 
     /// Mints a narrowed token for an account of its own, as an admin.
     #[track_caller]
-    pub(super) fn narrowed(&self, actor: &str, grains: &[&str]) -> Token {
+    pub(crate) fn narrowed(&self, actor: &str, grains: &[&str]) -> Token {
         let scopes = [&["records:read", "records:write"], grains].concat();
         self.account(&[actor], &scopes)
     }
 
     /// Sets a configuration value.
     #[track_caller]
-    pub(super) fn set(&self, topic: &str, members: &Value) -> Reply {
+    pub(crate) fn set(&self, topic: &str, members: &Value) -> Reply {
         self.post(&format!("/v1/config/{topic}"), members)
     }
 
     /// Opens an event stream.
     #[track_caller]
-    pub(super) fn events(&self, path: &str) -> Events {
+    pub(crate) fn events(&self, path: &str) -> Events {
         Events::open(self.port, path, &self.headers)
     }
 
     /// Opens an event stream that goes on after a position.
     #[track_caller]
-    pub(super) fn events_after(&self, path: &str, sequence: u64) -> Events {
+    pub(crate) fn events_after(&self, path: &str, sequence: u64) -> Events {
         Events::open(self.port, path, &format!("{}last-event-id: {sequence}\r\n", self.headers))
     }
 }
 
 /// A record that nothing is wrong with.
-pub(super) fn record(thread: &str, actor: &str, body: Value) -> Value {
+pub(crate) fn record(thread: &str, actor: &str, body: Value) -> Value {
     json!({ "thread": thread, "actor": actor, "act": "PUT", "body": body })
 }
 
 /// Everything until a stream ends, which it has to.
 #[track_caller]
-pub(super) fn until_end(stream: &mut Events) -> Vec<Event> {
+pub(crate) fn until_end(stream: &mut Events) -> Vec<Event> {
     let (mut events, start) = (Vec::new(), now());
     while let Some(event) = stream.try_next().expect("an event or the end") {
         assert!(start.elapsed() < LIMIT / 3, "the stream goes on: {event:?}");
@@ -406,7 +406,7 @@ pub(super) fn until_end(stream: &mut Events) -> Vec<Event> {
 
 /// Insists on a refusal that tells what to do.
 #[track_caller]
-pub(super) fn refuses_with_hint(reply: Reply, status: u16, code: &str) -> Value {
+pub(crate) fn refuses_with_hint(reply: Reply, status: u16, code: &str) -> Value {
     let json = reply.refuses(status, code).json();
     let kind = match status {
         401 => "authentication_error",
@@ -423,7 +423,7 @@ pub(super) fn refuses_with_hint(reply: Reply, status: u16, code: &str) -> Value 
 }
 
 /// Says that it is over, however a test ends: those who go on until then must not go on for ever.
-pub(super) struct EndsWith<'a>(pub(super) &'a AtomicBool);
+pub(crate) struct EndsWith<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for EndsWith<'_> {
     fn drop(&mut self) {

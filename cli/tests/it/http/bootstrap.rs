@@ -2,7 +2,7 @@
 
 use super::{
     client::{Ask, exchange},
-    documented::{is_open, operations},
+    documented::{NO_INVITE, is_open, operations},
     server::Server,
 };
 
@@ -14,12 +14,19 @@ fn bootstrap() -> Server {
 fn everything_but_the_open_routes_waits_for_an_account() {
     let server = bootstrap();
     for operation in operations() {
-        let ask = Ask::new(&operation.method, &operation.path_with("api.js"))
+        let link = operation.path == "/v1/invites/{id}" || operation.path == "/v1/invites/{id}/redeem";
+        let filled = operation.path.replace("/v1/invites/{id}", NO_INVITE);
+        let target = if link { filled } else { operation.path_with("api.js") };
+        let ask = Ask::new(&operation.method, &target)
             .header("x-syncropel-local", &server.proof)
             .header("x-syncropel-actor", "did:sync:user:a");
         let answer = server.send(&ask);
         if operation.path == "/v1/bootstrap/service-account" {
             // The way out: it was reached, and found no body.
+            answer.refuses(400, "INVALID_BODY");
+        } else if operation.path == "/v1/invites/{id}" {
+            answer.refuses(404, "INVITE_NOT_FOUND");
+        } else if link {
             answer.refuses(400, "INVALID_BODY");
         } else if is_open(&operation.path) {
             assert_eq!(answer.status, 200, "{} {}", operation.method, operation.path);
@@ -97,6 +104,21 @@ fn open_routes_are_open_by_their_exact_path() {
         "/%68ealth",
         "/v1/capabilities/",
         "/v1/capabilities/../threads",
+        "/.well-known/did.json/",
+        "/.well-known/did.JSON",
+        "/v1/invites",
+        "/v1/invites/",
+        "/v1/invites/stream",
+        "/v1/invites/audit",
+        "/v1/invites/inv_",
+        "/v1/invites/inv_000000000000000",
+        "/v1/invites/inv_00000000000000000",
+        "/v1/invites/inv_000000000000000l",
+        "/v1/invites/INV_0000000000000000",
+        "/v1/invites/inv_0000000000000000/",
+        "/v1/invites/inv_0000000000000000/revoke",
+        "/v1/invites/inv_0000000000000000/redeem/redeem",
+        "/v1/invites/inv_0000000000000000%2fredeem",
     ];
     for path in paths {
         let status = server.get(path).status;

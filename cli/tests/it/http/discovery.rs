@@ -17,9 +17,15 @@ fn every_route_names_the_same_instance() {
     assert_eq!(identity["key_fingerprint"].as_str().map(str::len), Some(16));
     let capabilities = server.get("/v1/capabilities").is(200).json();
     assert_eq!(manifest["capabilities_manifest"], capabilities);
-    for (name, expected) in
-        [("records", true), ("query", true), ("sync", false), ("relay", false), ("discovery", false)]
-    {
+    for (name, expected) in [
+        ("records", true),
+        ("query", true),
+        ("invites", true),
+        ("federation_pairs", true),
+        ("sync", false),
+        ("relay", false),
+        ("discovery", false),
+    ] {
         assert_eq!(capabilities["capabilities"][name], expected, "{name}");
     }
 }
@@ -59,7 +65,17 @@ fn health_counts_what_everyone_sees() {
     assert_eq!(server.get("/health/ready").is(200).json(), json!({ "status": "ready" }));
     let report = server.get("/v1/health").is(200).json();
     let folded = |name: &str| json!({ "name": name, "folded_through": 1 });
-    let folds = ["identity", "service_accounts", "tokens", "consent", "config", "permission_rules"];
+    let folds = [
+        "identity",
+        "service_accounts",
+        "tokens",
+        "consent",
+        "config",
+        "permission_rules",
+        "invites",
+        "invite_templates",
+        "federation_pairs",
+    ];
     assert_eq!(report["projections"], json!(folds.map(folded)));
     let deciders = report["authorization"]["deciders"].as_array().expect("deciders");
     let states: Vec<_> = deciders.iter().map(|d| (d["decider"].as_str(), d["state"].as_str())).collect();

@@ -85,6 +85,9 @@ pub(crate) fn operation_of(method: &str, target: &str) -> Option<Operation> {
         .cloned()
 }
 
+/// An invite that there is not: its link is followed before anyone can be let in, too.
+pub(crate) const NO_INVITE: &str = "/v1/invites/inv_0000000000000000";
+
 /// Routes that answer before anyone can be let in.
 pub(crate) fn is_open(path: &str) -> bool {
     let open = [
@@ -94,12 +97,27 @@ pub(crate) fn is_open(path: &str) -> bool {
         "/v1/capabilities",
         "/v1/scope_presets",
         "/.well-known/syncropel",
+        "/.well-known/did.json",
     ];
-    open.contains(&path) || path == "/docs/api" || path.starts_with("/docs/api/")
+    open.contains(&path) || path == "/docs/api" || path.starts_with("/docs/api/") || is_link(path)
+}
+
+/// Whether a path is where links of invites lead.
+pub(crate) fn is_link(path: &str) -> bool {
+    let symbol = |b: u8| b.is_ascii_digit() || (b.is_ascii_lowercase() && !b"ilou".contains(&b));
+    let id = path.strip_prefix("/v1/invites/inv_").map(|rest| rest.strip_suffix("/redeem").unwrap_or(rest));
+    id.is_some_and(|id| id.len() == 16 && id.bytes().all(symbol))
 }
 
 /// Discovery routes that pages of any origin may read.
 pub(crate) fn is_readable_anywhere(path: &str) -> bool {
-    ["/health", "/health/ready", "/v1/capabilities", "/v1/scope_presets", "/.well-known/syncropel"]
-        .contains(&path)
+    [
+        "/health",
+        "/health/ready",
+        "/v1/capabilities",
+        "/v1/scope_presets",
+        "/.well-known/syncropel",
+        "/.well-known/did.json",
+    ]
+    .contains(&path)
 }

@@ -17,7 +17,7 @@ mod hosts;
 mod http2;
 mod lists;
 mod media;
-mod openapi;
+pub(crate) mod openapi;
 mod operators;
 mod origins;
 mod paging;

@@ -13,7 +13,7 @@ use spl_server::routes::{ROUTES, Route};
 use self::schema::{faults, resolve};
 use super::{
     client::Ask,
-    documented::{DOCUMENT, operations},
+    documented::{DOCUMENT, operation_of, operations},
     server::Server,
 };
 
@@ -28,6 +28,25 @@ fn scope_of(route: &Route) -> &'static str {
         None if format!("{:?}", route.gate.freed) == "Always" => "open",
         None => "any bearer",
     }
+}
+
+/// What of an answer is not as it is described.
+pub(crate) fn misfits(method: &str, target: &str, status: u16, body: &[u8]) -> Vec<String> {
+    let Some(operation) = operation_of(method, target) else { return vec!["no such operation".to_owned()] };
+    let responses = &operation.value["responses"];
+    let exact = &responses[status.to_string()];
+    let described = resolve(if exact.is_null() { &responses["default"] } else { exact });
+    let schema = &described["content"]["application/json"]["schema"];
+    let Ok(value) = serde_json::from_slice::<Value>(body) else { return vec!["no JSON".to_owned()] };
+    let mut found = faults(schema, &value);
+    if schema.is_null() {
+        found.push(format!("{status} is not described"));
+    }
+    let codes = described["x-codes"].as_array();
+    if status >= 400 && !codes.is_some_and(|codes| codes.contains(&value["code"])) {
+        found.push(format!("{} is not described", value["code"]));
+    }
+    found
 }
 
 #[test]
@@ -165,15 +184,24 @@ fn every_route_answers() {
     let server = Server::start();
     let thread = server.instance.sample_thread();
     let record = server.exported(false)[0]["id"].as_str().expect("an id").to_owned();
+    let issued = server.send(&server.as_admin(Ask::post("/v1/invites", "{}"))).is(201).json();
+    let invite = issued["invite_id"].as_str().expect("an id").to_owned();
     for Route { method, path, .. } in ROUTES {
-        let id = if path.contains("/records/{id}") { &record } else { &thread };
+        let id = match () {
+            () if path.contains("/records/{id}") => &record,
+            () if path.contains("/invites/{id}") => &invite,
+            () => &thread,
+        };
         let target = path.replace("{id}", id).replace("{asset}", "api.css");
         let target = target.replace("{token_id}", &record).replace("{topic}", "auth_required");
         if target.ends_with("/watch") || target.ends_with("/stream") {
             // These have no end: what they are is told by a parameter that they refuse.
-            server.get(&format!("{target}?since_clock=x")).refuses(400, "INVALID_QUERY");
+            let refused = server.as_admin(Ask::get(&format!("{target}?since_clock=x")));
+            server.send(&refused).refuses(400, "INVALID_QUERY");
             continue;
         }
+        // Without any signature there is no such invite.
+        let target = if *path == "/v1/invites/{id}" { format!("{target}?sig=x") } else { target };
         let answer = server.send(&Ask::new(method, &target));
         assert!(!matches!(answer.status, 404 | 405), "{method} {path}: {}", answer.status);
         server.send(&Ask::new("PUT", &target)).refuses(405, "METHOD_NOT_ALLOWED");

@@ -58,7 +58,7 @@ impl Looker {
         let mut secrets: BTreeSet<String> = hidden.iter().flat_map(words).collect();
         secrets.retain(|word| !word.is_empty());
         if !(self.sees)(CONFIG) {
-            secrets.extend([ENGINE, "public_key_multibase", "allowed_actors"].map(str::to_owned));
+            secrets.extend([ENGINE, "\"key_fp\"", "allowed_actors"].map(str::to_owned));
         }
         secrets
     }

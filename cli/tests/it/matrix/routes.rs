@@ -3,7 +3,10 @@
 use spl_server::routes::ROUTES;
 
 use super::cast::{Claim, Standing};
-use crate::http::{client::Ask, documented::is_open};
+use crate::http::{
+    client::Ask,
+    documented::{NO_INVITE, is_open},
+};
 
 /// When a route asks for nobody's credential; the names are those of the server's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +65,7 @@ impl Probe {
 
     /// Whether it answers with events that have no end.
     pub(super) fn streams(&self) -> bool {
-        self.path.ends_with("/watch") || self.path.ends_with("/stream")
+        (self.path.ends_with("/watch") || self.path.ends_with("/stream")) && self.reaches(200)
     }
 
     /// Whether it answers anybody, in every mode.
@@ -88,7 +91,10 @@ const RECORD: &str = "/v1/records/0000000000000000000000000000000000000000000000
 const TOKEN: &str = "/v1/tokens/0000000000000000000000000000000000000000000000000000000000000000";
 const RENEW: &str = "/v1/tokens/0000000000000000000000000000000000000000000000000000000000000000/rotate";
 
-/// Sections 5, 7 and 9 of the protocol.
+const ATTEST: &str = "/v1/invites/sign-attestation";
+const NO_REDEMPTION: &str = "/v1/invites/inv_0000000000000000/redeem";
+
+/// Sections 5, 7, 8 and 9 of the protocol.
 pub(super) const PROBES: &[Probe] = &[
     post("/v1/records", WRITE, DataPlane, &[400]),
     get("/v1/records", READ, DataPlane, &[200]).at("/v1/records?thread=nothing"),
@@ -116,6 +122,7 @@ pub(super) const PROBES: &[Probe] = &[
     get("/v1/capabilities", NONE, Always, &[200]),
     get("/v1/scope_presets", NONE, Always, &[200]),
     get("/.well-known/syncropel", NONE, Always, &[200]),
+    get("/.well-known/did.json", NONE, Always, &[200]),
     // An admin who acts as somebody else has no grants.
     post("/v1/backup", ADMIN, Never, &[400, 403]).at("/v1/backup?no=1").without_body(),
     get("/v1/verify", ADMIN, Never, &[400]).at("/v1/verify?head=x"),
@@ -137,6 +144,28 @@ pub(super) const PROBES: &[Probe] = &[
     get("/v1/consent/grants/{id}", ADMIN, Recovery, &[404, 403])
         .by("DELETE")
         .at("/v1/consent/grants/nothing"),
+    // The same of those on invites: their gate is `admin`, whatever the mode.
+    get("/v1/invites", ADMIN, Never, &[200, 403]).at("/v1/invites?limit=1"),
+    post("/v1/invites", ADMIN, Never, &[400, 403]),
+    get("/v1/invites/stream", ADMIN, Never, &[400, 403]).at("/v1/invites/stream?since_clock=x"),
+    get("/v1/invites/audit", ADMIN, Never, &[200, 403]).at("/v1/invites/audit?limit=1"),
+    post("/v1/invites/bulk-revoke", ADMIN, Never, &[400, 403]),
+    // Ten a minute an account: some of these callers share one.
+    post(ATTEST, WRITE, Never, &[400, 429]),
+    get("/v1/invites/{id}", NONE, Always, &[404]).at(NO_INVITE),
+    post("/v1/invites/{id}/redeem", NONE, Always, &[400]).at(NO_REDEMPTION),
+    post("/v1/invites/{id}/revoke", ADMIN, Never, &[400, 403]).at("/v1/invites/nothing/revoke"),
+    get("/v1/invite-templates", ADMIN, Never, &[200, 403]).at("/v1/invite-templates?limit=1"),
+    post("/v1/invite-templates", ADMIN, Never, &[400, 403]),
+    get("/v1/invite-templates/{id}", ADMIN, Never, &[404, 403])
+        .by("DELETE")
+        .at("/v1/invite-templates/nothing"),
+    get("/v1/federation/pairs", FEDERATION, Never, &[200]).at("/v1/federation/pairs?limit=1"),
+    post("/v1/federation/pairs", FEDERATION, Never, &[400]),
+    get("/v1/federation/pairs/{id}", FEDERATION, Never, &[404]).at("/v1/federation/pairs/nothing"),
+    get("/v1/federation/pairs/{id}", FEDERATION, Never, &[404])
+        .by("DELETE")
+        .at("/v1/federation/pairs/nothing"),
     get("/v1/config", "config:read", Never, &[200]),
     post("/v1/config/{topic}", "config:write", Never, &[404]).at("/v1/config/nothing"),
     get("/v1/config/permission-rules", "config:read", Never, &[200]),
@@ -145,8 +174,8 @@ pub(super) const PROBES: &[Probe] = &[
     get("/docs/api/{asset}", NONE, Always, &[200]).at("/docs/api/api.css"),
     // Kept for what comes later: 401 and 403 come before 404.
     get("", FEDERATION, Never, &[404]).at("/v1/sync/pull"),
-    get("", FEDERATION, Never, &[404]).by("DELETE").at("/v1/federation/pairs/nothing"),
-    post("", FEDERATION, Never, &[404]).at("/v1/federation/pairs"),
+    get("", FEDERATION, Never, &[404]).by("DELETE").at("/v1/federation/peers/nothing"),
+    post("", FEDERATION, Never, &[404]).at("/v1/federation/nothing"),
     post("", FEDERATION, Never, &[404]).at("/v1/discovery/find"),
 ];
 
@@ -258,5 +287,13 @@ fn layers(mode: Mode, strict: Strict, probe: &Probe, who: &Standing) -> Expected
         Claim::Engine => configures,
         Claim::System => false,
     };
-    if listed && may_claim { Expected::Reached } else { refused(403, "DID_CLAIM_DENIED") }
+    if !listed || !may_claim {
+        return refused(403, "DID_CLAIM_DENIED");
+    }
+    // What narrows a token has no place in what the instance says of it elsewhere.
+    let narrowed = scopes.iter().any(|s| s.starts_with("thread:") || s.starts_with("namespace:"));
+    if probe.path == ATTEST && narrowed {
+        return Expected::Refused { status: 403, code: "SCOPE_FORBIDDEN", scope: Some(WRITE) };
+    }
+    Expected::Reached
 }

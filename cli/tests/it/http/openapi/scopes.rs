@@ -14,8 +14,8 @@ const GROUPS: [(&str, &str); 9] = [
     ("threads:write", ""),
     (
         "federation:manage",
-        "No route yet. What lies under `/v1/sync`, `/v1/federation` and `/v1/discovery` is `404` to those who have the \
-         scope, and `401` or `403` to all others.",
+        "What else lies under `/v1/sync`, `/v1/federation` and `/v1/discovery` is `404` to those who have the scope, and \
+         `401` or `403` to all others.",
     ),
     ("config:read", ""),
     ("config:write", ""),
