@@ -90,7 +90,7 @@ fn a_guest_gets_a_token_and_shows_none() {
     );
     assert_eq!(ran.stdout, shown);
     assert!(!ran.stderr.contains(GIVEN) && !ran.stderr.contains("sig="), "{ran:?}");
-    for told in ["did:sync:user:guest:00", "records:read", "token save -"] {
+    for told in ["did:sync:user:guest:00", "records:read", "SPL_TOKEN"] {
         assert!(ran.stderr.contains(told), "{told}: {ran:?}");
     }
     let heard = issuer.heard();

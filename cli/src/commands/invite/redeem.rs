@@ -239,6 +239,12 @@ fn how_to_use(ctx: &Context, link: &InviteLink) {
     let host = link.base.host_str().unwrap_or("other").replace(['[', ']', ':'], "-");
     let home = if is_taken { format!(" --home ~/.syncro-{host}") } else { String::new() };
     output::note("The token is shown this once: keep it now. It was made for you alone. Next:");
+    if context::is_loopback(&link.base) {
+        // A saved token goes to no loopback port but that of its own home's instance: anybody may listen there.
+        output::note("  export SPL_TOKEN=<the token>");
+        output::note(format_args!("  spl --home ~/.syncro-{host} --server {origin} thread list"));
+        return;
+    }
     output::note(format_args!("  spl{home} --server {origin} token save -     paste the token, then Ctrl-D"));
     output::note(format_args!("  spl{home} --server {origin} thread list"));
 }

@@ -238,7 +238,9 @@ async fn resolve(app: &App, session: &Session, redeem: &Redeem) -> Option<Resolv
             return None;
         }
     };
-    let document = Document::parse(&bytes)?;
-    (document.id == format!("did:web:{host}"))
-        .then_some(Resolved { did: document.id, keys: document.assertion_keys })
+    let document = Document::parse(&bytes).filter(|document| document.id == format!("did:web:{host}"));
+    if document.is_none() {
+        tracing::info!(host, "what the host of a did:web serves is no document of that DID");
+    }
+    document.map(|document| Resolved { did: document.id, keys: document.assertion_keys })
 }
