@@ -154,15 +154,21 @@ async fn flush(app: &App, stopping: bool) {
     // Few: only invites that exist are counted, each within its rate.
     let redeems = std::mem::take(&mut *lock(&app.activity.redeems));
     for ((invite_id, reason), count) in redeems {
-        note(app, Command::NoteRefusedRedeems { invite_id, reason, count }).await;
+        let command = Command::NoteRefusedRedeems { invite_id: invite_id.clone(), reason, count };
+        if !note(app, command).await {
+            *lock(&app.activity.redeems).entry((invite_id, reason)).or_default() += count;
+        }
     }
 }
 
-async fn note(app: &Instance, command: Command) {
-    if let Err(why) = session::command_of_instance(app, command).await {
-        // It is about the past of tokens, and nobody waits for it: the next flush brings what is newer.
+/// Whether it was written.
+async fn note(app: &Instance, command: Command) -> bool {
+    let written = session::command_of_instance(app, command).await;
+    if let Err(why) = &written {
+        // It is about the past, and nobody waits for it: the next flush brings what is newer.
         tracing::warn!(?why, "activity was not written");
     }
+    written.is_ok()
 }
 
 /// Tells the trail that a token came back which a rotation had ended.

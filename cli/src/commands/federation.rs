@@ -83,7 +83,7 @@ Examples:
   spl federation unpair pair_0123456789abcdef --reason \"moved on\" --yes
 
 The accounts of everybody who came in by that instance's word are revoked with it, and every token
-of theirs. Nobody from there gets in until it is paired again.")]
+of theirs. Nobody gets in by that instance's word until it is paired again.")]
 pub(crate) struct UnpairArgs {
     /// The pair's id, as `spl federation list` shows it
     #[arg(value_name = "PAIR_ID")]

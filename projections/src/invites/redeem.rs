@@ -251,14 +251,19 @@ fn signer_keys(world: &World, did: &str, resolved: Option<&Resolved>) -> Result<
         Some(_) => return Err(Unknown::Refused),
         None => {}
     }
+    // A key that was pinned speaks under the name that it was pinned for, and not past the ledger under another.
+    let speaks = |key: &PublicKey| !world.pairs.pinned(&key.base64url());
     if let Some(key) = PublicKey::from_did(did).filter(|key| !key.is_weak()) {
-        return Ok((vec![key], Trust::SelfAsserted, None));
+        return if speaks(&key) { Ok((vec![key], Trust::SelfAsserted, None)) } else { Err(Unknown::Refused) };
     }
     if did::web_host(did).is_none() || !world.config.federation_did_web.value {
         return Err(Unknown::Refused);
     }
     match resolved {
-        Some(resolved) if resolved.did == did => Ok((resolved.keys.clone(), Trust::DidWeb, None)),
+        Some(resolved) if resolved.did == did => {
+            let keys = resolved.keys.iter().copied().filter(speaks).collect();
+            Ok((keys, Trust::DidWeb, None))
+        }
         _ => Err(Unknown::AskHost),
     }
 }

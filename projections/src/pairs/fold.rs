@@ -92,6 +92,7 @@ impl Pairs {
         }
         self.by_peer.insert(put.peer_did.clone(), put.pair_id.clone());
         self.in_order.push_back(put.pair_id.clone());
+        self.keys.insert(put.peer_key.clone());
         let pair = Pair {
             id: put.pair_id.clone(),
             peer_did: put.peer_did,

@@ -44,6 +44,8 @@ pub struct Pairs {
     pub(super) by_id: OrdMap<Arc<str>, Arc<Pair>>,
     /// The latest pair of each peer.
     pub(super) by_peer: OrdMap<String, Arc<str>>,
+    /// Every key that was ever pinned, base64url.
+    pub(super) keys: OrdSet<String>,
     /// Ids in the order they were made.
     pub(super) in_order: imbl::Vector<Arc<str>>,
     /// Accounts that redemptions through a pair made.
@@ -63,6 +65,12 @@ impl Pairs {
     #[must_use]
     pub fn of_peer(&self, did: &str) -> Option<&Arc<Pair>> {
         self.by_id.get(self.by_peer.get(did)?)
+    }
+
+    /// Whether a key was ever pinned, for whatever DID.
+    #[must_use]
+    pub fn pinned(&self, key: &str) -> bool {
+        self.keys.contains(key)
     }
 
     /// All of them, in the order they were made.

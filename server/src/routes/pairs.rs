@@ -62,7 +62,8 @@ fn row(world: &World, pair: &Pair, now: UnixMillis) -> Value {
 
 /// `GET /v1/federation/pairs`
 pub(super) async fn list(State(app): State<App>, session: Session, uri: Uri) -> Response {
-    let list = || {
+    // A pair may have many accounts: not where other requests wait for their turn.
+    let list = move || {
         let mut params = Params::new(&uri);
         let (limit, cursor) = (params.limit()?, params.one("cursor")?);
         params.finish()?;
@@ -78,7 +79,7 @@ pub(super) async fn list(State(app): State<App>, session: Session, uri: Uri) -> 
         }
         Ok(page.finish(None, ""))
     };
-    answer(list())
+    answer(blocking(list).await)
 }
 
 /// `GET /v1/federation/pairs/{id}`
@@ -193,8 +194,10 @@ async fn make(app: &App, session: &Session, request: Request) -> Result<Response
     env::fill_random(&mut random).map_err(|error| Problem::internal(&error))?;
     let pair_id = format!("{}{}", pairs::PREFIX, crockford(&random));
     // The token is there before the pair is: a pair that says it has one has it.
-    if let Some(token) = &asked.token {
-        app.keep_peer_token(&pair_id, token)?;
+    let kept = asked.token.filter(|_| !app.memory);
+    if let Some(token) = kept.clone() {
+        let (app, pair_id) = (app.clone(), pair_id.clone());
+        blocking(move || app.keep_peer_token(&pair_id, &token)).await?;
     }
     let new = NewPair {
         pair_id: pair_id.clone(),
@@ -203,7 +206,7 @@ async fn make(app: &App, session: &Session, request: Request) -> Result<Response
         peer_key: peer.manifest.key,
         peer_version: peer.manifest.version,
         manifest_sha256: peer.manifest_sha256,
-        peer_token_id: asked.token.as_deref().map(|t| TokenId::of(t).to_string()),
+        peer_token_id: kept.as_deref().map(|t| TokenId::of(t).to_string()),
     };
     let command = || Command::Pair(Box::new(new.clone()));
     let decided = session.control(app, |s| s.check(Resource::Federation), command).await;

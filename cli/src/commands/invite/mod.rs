@@ -29,7 +29,7 @@ pub(crate) enum InviteCommand {
     Show(ShowArgs),
     /// Revoke an invite; whoever came in by it is out at once
     Revoke(RevokeArgs),
-    /// Close every invite that has expired or is used up
+    /// Close every invite that has expired, or whose several uses are gone
     BulkRevoke(BulkArgs),
     /// Show what happened to invites, newest first
     Audit(AuditArgs),
@@ -167,7 +167,7 @@ Examples:
 States:
   active      can be redeemed               redeemed    its only use is gone
   exhausted   all of its uses are gone      expired     its time has passed
-  revoked     taken back: whoever came in by it is out
+  revoked     taken back, or closed by bulk-revoke: then its tokens live on (`spl invite show`)
 
 USES are those gone, of those there were. HOLDERS are whoever came in by it.")]
 pub(crate) struct ListArgs {
@@ -202,8 +202,8 @@ Examples:
   spl invite revoke inv_0123456789abcdef
   spl invite revoke inv_0123456789abcdef --reason \"phone lost\"
 
-The link ends, and with it every token that it gave, those got later by renewal too. Revoking an
-invite again does nothing. To end one holder only: spl service-account revoke ACCOUNT, with the
+The link ends, and with it every token that it gave, those got later by renewal too. Doing it twice
+does nothing; one that was closed in bulk is ended by it. To end one holder only: spl service-account revoke ACCOUNT, with the
 account that `spl invite show` names.")]
 pub(crate) struct RevokeArgs {
     /// The invite's id, as `spl invite list` shows it
@@ -219,7 +219,7 @@ pub(crate) struct RevokeArgs {
 enum Bulk {
     /// Those whose time has passed
     Expired,
-    /// Those whose uses are gone
+    /// Those whose several uses are gone
     Exhausted,
 }
 
@@ -233,7 +233,7 @@ Examples:
 This tidies up: tokens that these invites gave live on. To end those too, revoke one by one:
   spl invite revoke inv_0123456789abcdef")]
 pub(crate) struct BulkArgs {
-    /// Which of them: expired (their time has passed) or exhausted (all their uses are gone)
+    /// Which of them: expired (their time has passed) or exhausted (their several uses are gone)
     #[arg(value_name = "WHICH", value_enum, hide_possible_values = true)]
     which: Bulk,
     /// Why, for the trail
@@ -309,7 +309,7 @@ Examples:
   spl invite templates save --label onboarding --preset contributor --ttl 7d --max-uses 5
   spl invite templates save --label guests --preset reader --ttl 1h --bearer-ttl 1d
 
-What is left out stays open, for `spl invite create` to fill or to leave to the instance. A template
+What is left out is kept as it is by default, but for the lifetime of tokens, label and notes. A template
 gives no more than contributor unless `spl invite create` repeats --scopes or --preset.")]
 struct SaveArgs {
     /// What to call it
@@ -327,8 +327,8 @@ Examples:
   spl invite watch -o stream-json | jq -c '[.invite.invite_id, .invite.state]'
   spl invite watch --for 1 -o json          wait for one line
 
-A stream that breaks off is resumed where it was: nothing is lost and nothing comes twice.
-Times are UTC.")]
+A stream that breaks off is resumed where it was: nothing is lost; that an invite expired may be told
+again. Times are UTC.")]
 pub(crate) struct WatchArgs {
     /// End after this many lines
     #[arg(long = "for", value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]

@@ -241,8 +241,10 @@ fn how_to_use(ctx: &Context, link: &InviteLink) {
     output::note("The token is shown this once: keep it now. It was made for you alone. Next:");
     if context::is_loopback(&link.base) {
         // A saved token goes to no loopback port but that of its own home's instance: anybody may listen there.
-        output::note("  export SPL_TOKEN=<the token>");
-        output::note(format_args!("  spl --home ~/.syncro-{host} --server {origin} thread list"));
+        output::note("  read -rs TOKEN                               paste the token");
+        output::note(format_args!(
+            "  SPL_TOKEN=$TOKEN spl --home ~/.syncro-{host} --server {origin} thread list"
+        ));
         return;
     }
     output::note(format_args!("  spl{home} --server {origin} token save -     paste the token, then Ctrl-D"));

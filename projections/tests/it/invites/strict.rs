@@ -2,7 +2,7 @@
 
 use spl_kernel::{
     identity::encode,
-    refusal::Code::{BadProof, DidClaimDenied, InvalidBody},
+    refusal::Code::{BadProof, DidClaimDenied, InvalidBody, KeyUnknown},
 };
 use spl_projections::{
     Command,
@@ -126,4 +126,24 @@ fn what_nobody_could_use_is_not_granted() {
     let grains = |names: &[&str]| Shape { scopes: Some(scopes(names)), ..Shape::default() };
     assert_eq!(issue(grains(&["thread:x:write"])), Some(InvalidBody));
     assert_eq!(issue(grains(&["records:write", "thread:x:write"])), None);
+}
+
+/// The ledger pins a key for one name: it does not speak past the ledger under another.
+#[test]
+fn a_pinned_key_speaks_under_its_own_name_only() {
+    let mut desk = Desk::new();
+    let id = desk.issue(open_to_all(9));
+    let paired = Peer::named(1, "did:web:home.example.com");
+    let bare = Peer::new(1);
+    assert_eq!(bare.key.public(), paired.key.public());
+    desk.pair("pair_0000000000000001", &paired).expect("a pair");
+    for _ in 0..2 {
+        let vouched = bare.vouches(&desk, &id, CAROL);
+        let redeem = desk.redemption(&id, vouched);
+        desk.refuses(redeem, KeyUnknown, Reason::KeyUnknown, "the key is pinned for another name");
+        if desk.kit.world.pairs.get("pair_0000000000000001").expect("the pair").is_active() {
+            desk.unpair("pair_0000000000000001");
+        }
+        desk.wait(1);
+    }
 }

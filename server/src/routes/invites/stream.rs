@@ -44,6 +44,9 @@ use crate::{
 /// A step ends once it has this many bytes for the follower.
 const STEP_BYTES: usize = 64 * 1024;
 
+/// The least that is waited for an instant to come.
+const WAIT_MIN: Duration = Duration::from_millis(20);
+
 /// `GET /v1/invites/stream`
 pub(in crate::routes) async fn follow(
     State(app): State<App>,
@@ -138,6 +141,8 @@ impl Follower {
             let world = self.app.published.world_arc();
             let (seen, ends_at) = self.look(&world)?;
             self.beat_if_due().await?;
+            // Before changes move the position that the follower comes back with: expiries stand in no record.
+            self.tell_expired(&world, seen).await?;
             let step = self.step(&world, seen, head).await?;
             if !step.frames.is_empty() {
                 self.send(step.frames).await?;
@@ -147,11 +152,12 @@ impl Follower {
                 continue;
             }
             self.live = true;
-            self.tell_expired(&world, seen).await?;
             let mut pause = self.next_heartbeat.saturating_duration_since(env::monotonic());
             let next = world.invites.expiring_from(UnixMillis(seen.now.0 + 1)).next().map(|i| i.expires_at);
             for at in next.into_iter().chain(ends_at) {
-                pause = pause.min(Duration::from_millis(at.0.saturating_sub(seen.now.0)));
+                // With a clock that is behind the log the instant does not come nearer.
+                let wait = Duration::from_millis(at.0.saturating_sub(seen.now.0)).max(WAIT_MIN);
+                pause = pause.min(wait);
             }
             tokio::select! {
                 changed = state.changed() => changed.map_err(|_| Ended::Silently)?,
