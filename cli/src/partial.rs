@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{entropy, error::Failure};
+use serde_json::json;
+
+use crate::{context::Context, entropy, error::Failure, output, text};
 
 /// A file that appears under its name only when it is complete, and is gone where it never is.
 pub(crate) struct PartialFile {
@@ -47,6 +49,23 @@ impl PartialFile {
         self.published = true;
         Ok(size)
     }
+}
+
+/// Tells that records were written to a file; `object` names it to programs.
+pub(crate) fn tell_exported(
+    ctx: &Context,
+    object: &str,
+    records: u64,
+    bytes: u64,
+    path: &Path,
+) -> Result<(), Failure> {
+    if ctx.out.is_human() {
+        let total = text::counted(records, "record");
+        output::note(format_args!("exported {total} to {} ({})", path.display(), text::bytes(bytes)));
+        return Ok(());
+    }
+    let file = path.display().to_string();
+    ctx.out.json(&json!({ "object": object, "records": records, "bytes": bytes, "file": file }))
 }
 
 impl Drop for PartialFile {

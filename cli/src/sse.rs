@@ -131,6 +131,36 @@ pub(crate) fn follow<'a>(
     }
 }
 
+/// How somebody watches a stream.
+pub(crate) struct Watch {
+    /// What is said once the stream stands, to people.
+    pub(crate) greeting: Option<String>,
+    /// The events that are printed.
+    pub(crate) name: &'static str,
+    /// How many of them, where there is an end to it.
+    pub(crate) count: Option<u64>,
+}
+
+/// Follows a stream for somebody who watches, and prints what comes.
+pub(crate) fn watch<'a>(
+    request: &dyn Fn() -> Request<'a>,
+    mut watch: Watch,
+    print: &dyn Fn(&Event) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    follow(request, &mut |event| {
+        // The first event says that the stream stands.
+        if let Some(greeting) = watch.greeting.take() {
+            output::note(greeting);
+        }
+        if event.name != watch.name {
+            return Ok(Next::Continue);
+        }
+        print(event)?;
+        watch.count = watch.count.map(|n| n.saturating_sub(1));
+        Ok(if watch.count == Some(0) { Next::Stop } else { Next::Continue })
+    })
+}
+
 /// Where a stream stands between two connections.
 #[derive(Default)]
 struct Resume {

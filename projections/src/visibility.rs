@@ -106,10 +106,7 @@ impl World {
     #[must_use]
     pub fn viewer(&self, caller: &Caller, now: UnixMillis) -> Viewer {
         let admin = caller.covers(Scope::Admin);
-        let grant = |resource| {
-            let may = |actor| self.consent.allows(actor, resource, Access::Read, now);
-            admin && caller.own_actor().is_some_and(may)
-        };
+        let grant = |resource| admin && self.consents(caller, resource, Access::Read, now);
         let data = match &caller.bearer {
             _ if caller.freed => Reach::All,
             None => Reach::All,

@@ -56,3 +56,28 @@ impl Share {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future as _,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+
+    #[test]
+    fn more_than_there_is_waits_for_all_of_it_and_not_for_ever() {
+        let budget = Budget::new(4 * UNIT_BYTES);
+        let mut context = Context::from_waker(Waker::noop());
+        let held = budget.try_take(UNIT_BYTES).expect("there is some");
+        let mut large = pin!(budget.take(1 << 30));
+        assert!(large.as_mut().poll(&mut context).is_pending(), "somebody holds a part of it");
+        drop(held);
+        let Poll::Ready(all) = large.as_mut().poll(&mut context) else { panic!("it waits for ever") };
+        assert!(budget.try_take(1).is_none());
+        drop(all);
+        assert!(budget.try_take(4 * UNIT_BYTES).is_some());
+    }
+}

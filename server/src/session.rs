@@ -15,6 +15,7 @@ use spl_projections::{
     admission::Misfit,
     authority::{Caller, Gate, Presented, Ticket},
     config::check_lockout,
+    consent::{Access, Resource as Consented},
     policies::Resource,
     scope::Scope,
     visibility::{Extent, Policy, Viewer},
@@ -64,6 +65,15 @@ impl Session {
     /// Layer 3 for a route.
     pub(crate) fn check(&self, resource: Resource) -> Result<(), Refusal> {
         self.policy().map_or(Ok(()), |policy| policy.check(resource))
+    }
+
+    /// Refuses whoever's own actor lacks the grant for a resource, before anything else is looked at; the writer asks
+    /// again.
+    pub(crate) fn consented(&self, resource: Consented, access: Access) -> Result<(), Problem> {
+        if self.world.consents(&self.caller, resource, access, self.now) {
+            return Ok(());
+        }
+        Err(Problem::consent_denied(self.caller.actor(), resource, access))
     }
 
     /// Decides on the credentials again, as another route would ask.

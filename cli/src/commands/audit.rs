@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     client::Client,
@@ -18,7 +18,7 @@ use crate::{
     error::Failure,
     output,
     pages::Pages,
-    partial::PartialFile,
+    partial::{self, PartialFile},
     progress::Progress,
     text,
 };
@@ -114,17 +114,7 @@ pub(crate) fn run(ctx: &Context, command: &AuditCommand) -> Outcome {
     let records = write_records(&client, &threads, &filter, Some(Progress::spinner("reading")), &mut to)?;
     still_readable(&client, &threads)?;
     let bytes = part.publish()?;
-    if ctx.out.is_human() {
-        let total = text::counted(records, "record");
-        output::note(format_args!("exported {total} to {} ({})", path.display(), text::bytes(bytes)));
-    } else {
-        ctx.out.json(&json!({
-            "object": "audit_export",
-            "records": records,
-            "bytes": bytes,
-            "file": path.display().to_string(),
-        }))?;
-    }
+    partial::tell_exported(ctx, "audit_export", records, bytes, path)?;
     Ok(0)
 }
 
@@ -268,6 +258,8 @@ fn write_records(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

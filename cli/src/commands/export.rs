@@ -9,16 +9,15 @@ use std::{
 
 use clap::Args;
 use flate2::{Compression, write::GzEncoder};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     commands::Outcome,
     context::{Context, Source},
     error::Failure,
     offline, output,
-    partial::PartialFile,
+    partial::{self, PartialFile},
     progress::Progress,
-    text,
 };
 
 /// How long an export may stay silent.
@@ -58,17 +57,7 @@ pub(crate) fn run(ctx: &Context, args: &ExportArgs) -> Outcome {
     let (records, finished) = (to.records, to.finish());
     finished.map_err(|e| Failure::file("write", path, &e))?;
     let bytes = part.publish()?;
-    if ctx.out.is_human() {
-        let total = text::counted(records, "record");
-        output::note(format_args!("exported {total} to {} ({})", path.display(), text::bytes(bytes)));
-    } else {
-        ctx.out.json(&json!({
-            "object": "export",
-            "records": records,
-            "bytes": bytes,
-            "file": path.display().to_string(),
-        }))?;
-    }
+    partial::tell_exported(ctx, "export", records, bytes, path)?;
     Ok(0)
 }
 

@@ -12,6 +12,7 @@ use super::{Access, KIND, PURPOSE_CHARS_MAX, REVOCATION_KIND, Resource, THREAD};
 use crate::{
     World,
     audit::{CONSENT_KIND, CONSENT_THREAD},
+    authority::Caller,
     context::Context,
     decision::{Change, Decision, Member, Outcome, Parent},
 };
@@ -25,7 +26,15 @@ pub fn denied(actor: Option<&str>, resource: Resource, access: Access) -> Refusa
         .hint(format!("a holder of the th_consent write grant runs: spl consent grant --grantee {actor} --resource {resource} --access {access}"))
 }
 
-/// Whether the caller's own actor holds the grant for a resource.
+impl World {
+    /// Whether a caller's own actor holds the grant for a resource. Who acts as somebody else borrows none.
+    #[must_use]
+    pub fn consents(&self, caller: &Caller, resource: Resource, access: Access, now: UnixMillis) -> bool {
+        caller.own_actor().is_some_and(|actor| self.consent.allows(actor, resource, access, now))
+    }
+}
+
+/// Insists that the caller's own actor holds the grant for a resource.
 ///
 /// # Errors
 /// `CONSENT_DENIED`.
@@ -35,11 +44,16 @@ pub(crate) fn may(
     resource: Resource,
     access: Access,
 ) -> Result<(), Refusal> {
-    let holds = |actor| world.consent.allows(actor, resource, access, context.now);
-    if context.caller.own_actor().is_some_and(holds) {
+    if world.consents(context.caller, resource, access, context.now) {
         return Ok(());
     }
     Err(denied(context.caller.actor(), resource, access))
+}
+
+/// Whether the caller is one of those who hand out grants, or the home's owner.
+fn hands_out(world: &World, context: &Context<'_>) -> bool {
+    let held = || world.consents(context.caller, Resource::Consent, Access::Write, context.now);
+    context.caller.local_proof || held()
 }
 
 /// Whether the caller may give somebody a credential or a say over these actors, or take it away: where one of
@@ -50,8 +64,7 @@ pub(crate) fn may(
 pub(crate) fn may_hand_out(world: &World, context: &Context<'_>, actors: &[Arc<str>]) -> Result<(), Refusal> {
     let concerned = actors.iter().find(|actor| world.consent.concerns(actor, context.now));
     let Some(concerned) = concerned else { return Ok(()) };
-    let may = |actor| world.consent.allows(actor, Resource::Consent, Access::Write, context.now);
-    if context.caller.local_proof || context.caller.own_actor().is_some_and(may) {
+    if hands_out(world, context) {
         return Ok(());
     }
     let caller = context.caller.actor().unwrap_or("<your DID>");
@@ -108,8 +121,7 @@ pub struct TakeBack {
 
 /// Whether the caller may change grants: as a holder of the write grant on them, or as the home's owner.
 fn may_change(world: &World, context: &Context<'_>) -> Result<(), Refusal> {
-    let may = |actor| world.consent.allows(actor, Resource::Consent, Access::Write, context.now);
-    if context.caller.local_proof || context.caller.own_actor().is_some_and(may) {
+    if hands_out(world, context) {
         return Ok(());
     }
     let caller = context.caller.actor().unwrap_or("<your DID>");

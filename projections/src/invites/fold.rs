@@ -92,6 +92,23 @@ impl Issued {
     }
 }
 
+/// Lists as one, of this length.
+const fn joined<const PARTS: usize, const N: usize>(parts: [&[&'static str]; PARTS]) -> [&'static str; N] {
+    let mut all = [""; N];
+    let (mut part, mut at) = (0, 0);
+    while part < PARTS {
+        let mut i = 0;
+        while i < parts[part].len() {
+            all[at] = parts[part][i];
+            at += 1;
+            i += 1;
+        }
+        part += 1;
+    }
+    assert!(at == N, "a list has another length");
+    all
+}
+
 /// `core.invite.event.v1`, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happened {
@@ -112,33 +129,11 @@ enum What {
 
 impl Happened {
     /// Members of the record, beside `kind` and `by`.
-    pub const MEMBERS: [&'static str; 23] = [
-        "invite_id",
-        "event_kind",
-        "at",
-        "holder_type",
-        "holder_did",
-        "holder_pubkey",
-        "holder_label",
-        "bearer_token_id",
-        "bearer_sa_id",
-        "scopes",
-        "expires_at",
-        "uses_remaining",
-        "signer_instance_did",
-        "signer_key",
-        "signer_trust",
-        "pair_id",
-        "proof_sha256",
-        "revoker_actor",
-        "revoker_reason",
-        "cause",
-        "bearers_revoked",
-        "refusal_reason",
-        "count",
-    ];
+    pub const MEMBERS: [&'static str; 23] =
+        joined([&Self::COMMON, &Self::REDEEMED, &Self::REVOKED, &["refusal_reason", "count"]]);
     /// Members of its mirror, which tells of the issuing too.
-    pub const MIRRORED: [&'static str; 27] = Self::mirrored();
+    pub const MIRRORED: [&'static str; 27] =
+        joined([&Self::MEMBERS, &["max_uses", "device_label", "notes", "source_record"]]);
     const COMMON: [&'static str; 3] = ["invite_id", "event_kind", "at"];
     const REDEEMED: [&'static str; 14] = [
         "holder_type",
@@ -159,17 +154,6 @@ impl Happened {
     const REVOKED: [&'static str; 4] = ["revoker_actor", "revoker_reason", "cause", "bearers_revoked"];
     const REFUSED: [&'static str; 5] =
         ["refusal_reason", "holder_type", "holder_did", "signer_instance_did", "count"];
-
-    const fn mirrored() -> [&'static str; 27] {
-        let mut all = ["max_uses"; 27];
-        let mut at = 0;
-        while at < Self::MEMBERS.len() {
-            all[at] = Self::MEMBERS[at];
-            at += 1;
-        }
-        (all[24], all[25], all[26]) = ("device_label", "notes", "source_record");
-        all
-    }
 
     pub(crate) fn decode(members: &Members<'_>) -> Result<Self, FormatError> {
         let only = |own: &[&str]| members.only(&[&Self::COMMON[..], own].concat());

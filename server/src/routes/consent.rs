@@ -48,11 +48,10 @@ fn row(id: &str, grant: &Grant, now: UnixMillis) -> Value {
 
 /// Whether the caller may look: as a holder of the read grant, or where recovery frees the route.
 fn may_look(session: &Session) -> Result<(), Problem> {
-    let holds = |actor| session.world.consent.allows(actor, Consented::Consent, Access::Read, session.now);
-    if session.caller.local_proof || session.caller.own_actor().is_some_and(holds) {
+    if session.caller.local_proof {
         return Ok(());
     }
-    Err(Problem::consent_denied(session.caller.actor(), Consented::Consent, Access::Read))
+    session.consented(Consented::Consent, Access::Read)
 }
 
 /// `GET /v1/consent/grants`
@@ -87,9 +86,8 @@ pub(super) async fn grant(State(app): State<App>, session: Session, request: Req
 
 async fn give(app: &App, session: &Session, request: Request) -> Result<Response, Problem> {
     // Who may is asked before what; the writer asks again.
-    let holds = |actor| session.world.consent.allows(actor, Consented::Consent, Access::Write, session.now);
-    if !session.caller.local_proof && !session.caller.own_actor().is_some_and(holds) {
-        return Err(Problem::consent_denied(session.caller.actor(), Consented::Consent, Access::Write));
+    if !session.caller.local_proof {
+        session.consented(Consented::Consent, Access::Write)?;
     }
     let received = read_json_within(app, request, BODY_BYTES_MAX).await?;
     let mut fields = Fields::parse(&received.bytes)?;

@@ -28,10 +28,7 @@ pub(super) async fn run(State(app): State<App>, session: Session, uri: Uri) -> R
 /// Whether a caller may have everything: an admin who may read what concerns other people too.
 pub(super) fn may_have_all(session: &Session) -> Result<(), Problem> {
     let caller = session.pass(RESERVED_EXPORT)?;
-    let may = |resource| {
-        let holds = |actor| session.world.consent.allows(actor, resource, Access::Read, session.now);
-        caller.own_actor().is_some_and(holds)
-    };
+    let may = |resource| session.world.consents(&caller, resource, Access::Read, session.now);
     match Resource::ALL.into_iter().find(|resource| !may(*resource)) {
         None => Ok(()),
         Some(resource) => Err(Problem::consent_denied(caller.actor(), resource, Access::Read)),

@@ -14,13 +14,7 @@ use spl_projections::{
     templates::{self, Remove, Save, Template},
 };
 
-use super::{
-    accounts::record_id,
-    answer,
-    fields::Fields,
-    invites::{consented, shape},
-    records::path_text,
-};
+use super::{accounts::record_id, answer, fields::Fields, invites::shape, records::path_text};
 use crate::{
     app::App,
     body::{BODY_BYTES_MAX, read_json_within},
@@ -51,7 +45,7 @@ fn row(template: &Template) -> Value {
 /// `GET /v1/invite-templates`
 pub(super) async fn list(State(app): State<App>, session: Session, uri: Uri) -> Response {
     let list = || {
-        consented(&session, Consented::InviteTemplates, Access::Read)?;
+        session.consented(Consented::InviteTemplates, Access::Read)?;
         let mut params = Params::new(&uri);
         let (limit, cursor) = (params.limit()?, params.one("cursor")?);
         params.finish()?;
@@ -79,7 +73,7 @@ pub(super) async fn save(State(app): State<App>, session: Session, request: Requ
 }
 
 async fn keep(app: &App, session: &Session, request: Request) -> Result<Response, Problem> {
-    consented(session, Consented::InviteTemplates, Access::Write)?;
+    session.consented(Consented::InviteTemplates, Access::Write)?;
     let received = read_json_within(app, request, BODY_BYTES_MAX).await?;
     let mut fields = Fields::parse(&received.bytes)?;
     let label = fields.required_text("label")?;
@@ -111,7 +105,7 @@ async fn take_away(
     path: Result<Path<String>, PathRejection>,
     uri: &Uri,
 ) -> Result<Response, Problem> {
-    consented(session, Consented::InviteTemplates, Access::Write)?;
+    session.consented(Consented::InviteTemplates, Access::Write)?;
     Params::new(uri).finish()?;
     let template_id = path_text(path)?;
     let command = || Command::RemoveTemplate(Remove { template_id: template_id.clone() });

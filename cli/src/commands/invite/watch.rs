@@ -11,8 +11,8 @@ use crate::{
     commands::Outcome,
     context::Context,
     error::Failure,
-    output::{self, Output},
-    sse::{self, Event, Next},
+    output::Output,
+    sse::{self, Event, Watch},
     table::Tint,
     text,
 };
@@ -26,22 +26,10 @@ struct Update {
 /// Prints invites as they change.
 pub(super) fn run(ctx: &Context, args: &WatchArgs) -> Outcome {
     let client = ctx.client()?;
-    let mut left = args.count;
-    let mut greeted = !ctx.out.is_human();
     let request = || client.get(&["v1", "invites", "stream"]);
-    sse::follow(&request, &mut |event| {
-        if !greeted {
-            // The first event says that the stream stands.
-            greeted = true;
-            output::note("watching invites (Ctrl-C ends)");
-        }
-        if event.name != "invite.updated" {
-            return Ok(Next::Continue);
-        }
-        print(ctx, event)?;
-        left = left.map(|n| n.saturating_sub(1));
-        Ok(if left == Some(0) { Next::Stop } else { Next::Continue })
-    })?;
+    let greeting = ctx.out.is_human().then(|| "watching invites (Ctrl-C ends)".to_owned());
+    let watch = Watch { greeting, name: "invite.updated", count: args.count };
+    sse::watch(&request, watch, &|event| print(ctx, event))?;
     Ok(0)
 }
 

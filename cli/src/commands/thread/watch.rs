@@ -8,8 +8,8 @@ use crate::{
     commands::Outcome,
     context::Context,
     error::Failure,
-    lookup, output,
-    sse::{self, Event, Next},
+    lookup,
+    sse::{self, Event, Watch},
     text,
     view::{self, Record},
 };
@@ -39,22 +39,11 @@ pub(crate) struct WatchArgs {
 pub(crate) fn run(ctx: &Context, args: &WatchArgs) -> Outcome {
     let client = ctx.client()?;
     let thread = lookup::thread(&client, &args.thread)?;
-    let mut left = args.count;
-    let mut greeted = !ctx.out.is_human();
     let request = || client.get(&["v1", "threads", &thread, "watch"]).query("since_clock", args.since_clock);
-    sse::follow(&request, &mut |event| {
-        if !greeted {
-            // The first event says that the stream stands.
-            greeted = true;
-            output::note(format_args!("watching {} (Ctrl-C ends)", text::short_id(&thread)));
-        }
-        if event.name != "record.created" {
-            return Ok(Next::Continue);
-        }
-        print(ctx, event)?;
-        left = left.map(|n| n.saturating_sub(1));
-        Ok(if left == Some(0) { Next::Stop } else { Next::Continue })
-    })?;
+    let greeting = || format!("watching {} (Ctrl-C ends)", text::short_id(&thread));
+    let greeting = ctx.out.is_human().then(greeting);
+    let watch = Watch { greeting, name: "record.created", count: args.count };
+    sse::watch(&request, watch, &|event| print(ctx, event))?;
     Ok(0)
 }
 

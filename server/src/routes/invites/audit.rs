@@ -9,7 +9,6 @@ use spl_projections::{
     consent::{Access, Resource as Consented},
 };
 
-use super::consented;
 use crate::{
     app::{App, Instance},
     page::{Page, Params, QueryHash},
@@ -23,7 +22,7 @@ const CHUNK: usize = 128;
 
 /// `GET /v1/invites/audit`
 pub(in crate::routes) async fn feed(State(app): State<App>, session: Session, uri: Uri) -> Response {
-    if let Err(problem) = consented(&session, Consented::Invites, Access::Read) {
+    if let Err(problem) = session.consented(Consented::Invites, Access::Read) {
         return answer(Err(problem));
     }
     let read = app.clone();

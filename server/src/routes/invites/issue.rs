@@ -12,7 +12,6 @@ use spl_projections::{
 };
 
 use super::{
-    consented,
     row::{Seen, row},
     shape,
 };
@@ -31,7 +30,7 @@ pub(in crate::routes) async fn issue(State(app): State<App>, session: Session, r
 }
 
 async fn make(app: &App, session: &Session, request: Request) -> Result<Response, Problem> {
-    consented(session, Consented::Invites, Access::Write)?;
+    session.consented(Consented::Invites, Access::Write)?;
     let received = read_json_within(app, request, BODY_BYTES_MAX).await?;
     let mut fields = Fields::parse_optional(&received.bytes)?;
     let shape = shape::take(&mut fields)?;

@@ -4,10 +4,7 @@ use spl_projections::{
     invites::State as InviteState,
 };
 
-use super::{
-    consented, holds,
-    row::{Seen, row},
-};
+use super::row::{Seen, row};
 use crate::{
     app::{App, Instance},
     page::{Page, Params, QueryHash},
@@ -23,7 +20,7 @@ pub(in crate::routes) async fn list(State(app): State<App>, session: Session, ur
 }
 
 fn read(app: &Instance, session: &Session, uri: &Uri) -> Result<Response, Problem> {
-    consented(session, Consented::Invites, Access::Read)?;
+    session.consented(Consented::Invites, Access::Read)?;
     let mut params = Params::new(uri);
     let state = params.one("state")?;
     let (limit, cursor) = (params.limit()?, params.one("cursor")?);
@@ -36,7 +33,7 @@ fn read(app: &Instance, session: &Session, uri: &Uri) -> Result<Response, Proble
     let wanted = wanted.transpose()?;
     let hash = QueryHash::of(&["invites", state.as_deref().unwrap_or("")]);
     let before = cursor.map(|c| hash.position(&c)).transpose()?.unwrap_or(u64::MAX);
-    let with_link = holds(session, &session.caller, Consented::Invites, Access::Write);
+    let with_link = session.world.consents(&session.caller, Consented::Invites, Access::Write, session.now);
     let seen = Seen { now: session.now, with_link };
     let mut page = Page::new(&app.answer_budget, limit)?;
     let all = session.world.invites.newest_before(before);

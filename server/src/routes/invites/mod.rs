@@ -20,25 +20,3 @@ pub(super) use self::{
     revoke::{bulk_revoke, revoke},
     stream::follow,
 };
-use spl_kernel::refusal::Refusal;
-use spl_projections::{
-    authority::Caller,
-    consent::{Access, Resource},
-};
-
-use crate::{problem::Problem, session::Session};
-
-/// Whether a caller's own actor holds the grant for a resource. The gate has asked for `admin`.
-pub(super) fn holds(session: &Session, caller: &Caller, resource: Resource, access: Access) -> bool {
-    let allowed = |actor| session.world.consent.allows(actor, resource, access, session.now);
-    caller.own_actor().is_some_and(allowed)
-}
-
-/// Refuses whoever lacks the grant, before anything else is looked at; the writer asks again.
-pub(super) fn consented(session: &Session, resource: Resource, access: Access) -> Result<(), Problem> {
-    if holds(session, &session.caller, resource, access) {
-        return Ok(());
-    }
-    let refusal: Refusal = spl_projections::consent::denied(session.caller.actor(), resource, access);
-    Err(refusal.into())
-}

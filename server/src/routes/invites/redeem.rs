@@ -21,7 +21,7 @@ use spl_projections::{
     policies::Resource,
 };
 
-use super::{holds, shape};
+use super::shape;
 use crate::{
     access::peer_of,
     app::{App, Instance},
@@ -158,7 +158,7 @@ fn sig_of(uri: &Uri) -> Result<Option<String>, Problem> {
 fn may_look_without(session: &Session) -> bool {
     let Ok(caller) = session.pass(INVITES) else { return false };
     let ruled = session.world.policy(&caller, session.now);
-    holds(session, &caller, Consented::Invites, Access::Read)
+    session.world.consents(&caller, Consented::Invites, Access::Read, session.now)
         && ruled.is_none_or(|policy| policy.check(Resource::Invite).is_ok())
 }
 

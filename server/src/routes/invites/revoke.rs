@@ -12,7 +12,6 @@ use spl_projections::{
     policies::Resource,
 };
 
-use super::consented;
 use crate::{
     app::App,
     body::{BODY_BYTES_MAX, read_json_within},
@@ -38,7 +37,7 @@ async fn end(
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
-    consented(session, Consented::Invites, Access::Write)?;
+    session.consented(Consented::Invites, Access::Write)?;
     let received = read_json_within(app, request, BODY_BYTES_MAX).await?;
     let mut fields = Fields::parse_optional(&received.bytes)?;
     let reason = fields.reason()?;
@@ -72,7 +71,7 @@ pub(in crate::routes) async fn bulk_revoke(
 }
 
 async fn close(app: &App, session: &Session, request: Request) -> Result<Response, Problem> {
-    consented(session, Consented::Invites, Access::Write)?;
+    session.consented(Consented::Invites, Access::Write)?;
     let received = read_json_within(app, request, BODY_BYTES_MAX).await?;
     let mut fields = Fields::parse(&received.bytes)?;
     let filter = BulkFilter::parse(&fields.required_text("filter")?)

@@ -22,10 +22,7 @@ use spl_projections::{
 };
 use tokio::sync::mpsc;
 
-use super::{
-    consented,
-    row::{Seen, fresh},
-};
+use super::row::{Seen, fresh};
 use crate::{
     app::{App, Instance},
     env,
@@ -58,7 +55,7 @@ pub(in crate::routes) async fn follow(
 }
 
 async fn open(app: &App, session: Session, headers: &HeaderMap, uri: &Uri) -> Result<Response, Problem> {
-    consented(&session, Consented::Invites, Access::Read)?;
+    session.consented(Consented::Invites, Access::Read)?;
     Params::new(uri).finish()?;
     let resumed = last_event_id(headers, app.published.head())?;
     let told_until = match resumed {
@@ -171,10 +168,7 @@ impl Follower {
     fn look(&self, world: &World) -> Result<(Seen, Option<UnixMillis>), Ended> {
         let now = self.app.now();
         let caller = world.admit(&self.ticket, now).map_err(|_| Ended::Revoked)?;
-        let holds = |access| {
-            let allowed = |actor| world.consent.allows(actor, Consented::Invites, access, now);
-            caller.own_actor().is_some_and(allowed)
-        };
+        let holds = |access| world.consents(&caller, Consented::Invites, access, now);
         let ruled = world.policy(&caller, now).map_or(Ok(()), |policy| policy.check(Resource::Invite));
         if !holds(Access::Read) || ruled.is_err() {
             return Err(Ended::Revoked);
