@@ -10,6 +10,7 @@ mod fields;
 mod health;
 mod invites;
 mod operator;
+mod pages;
 mod pairs;
 mod query;
 mod records;
@@ -69,12 +70,19 @@ pub(crate) fn is_open(path: &str) -> bool {
         path.strip_prefix("/v1/invites/")
             .is_some_and(|rest| is_invite_id(rest.strip_suffix("/redeem").unwrap_or(rest)))
     };
-    OPEN.contains(&path) || path == OPEN_PREFIX || path.starts_with("/docs/api/") || invite()
+    OPEN.contains(&path)
+        || path == OPEN_PREFIX
+        || path.starts_with("/docs/api/")
+        || invite()
+        || pages::is_page(path)
 }
 
 /// The router of an instance.
 pub(crate) fn router(app: App) -> Router {
-    Router::new()
+    let pages =
+        pages::PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, get(pages::page)));
+    pages
+        .route("/studio/{file}", get(pages::file))
         .route("/v1/records", get(records::list).post(records::create))
         .route("/v1/records/query", post(query::run))
         .route("/v1/records/{id}", get(records::get))
