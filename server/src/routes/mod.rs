@@ -195,7 +195,8 @@ async fn finish(State(app): State<App>, request: Request, next: Next) -> Respons
     let path = request.uri().path();
     let no_store = path.starts_with("/v1") || path.starts_with("/i/");
     let anywhere = READABLE_ANYWHERE.contains(&path);
-    let shared = anywhere || (is_open(path) && !path.starts_with("/v1/"));
+    // Pages are for themselves: nobody else embeds or reads them.
+    let shared = anywhere || (is_open(path) && !path.starts_with("/v1/") && !pages::is_page(path));
     let route = matched_route(&request);
     let id = request_id(&request);
     let mut response = next.run(request).await;

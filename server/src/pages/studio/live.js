@@ -2,11 +2,12 @@
 // event that came, waits longer after each failure, never all clients at once, and never asks by polling.
 
 import { credential } from "./api.js";
+import { become, find, state as standing } from "./connection.js";
 
 const WAIT_MIN = 500;
 const WAIT_MAX = 30_000;
 
-/** Follows a stream until `signal` ends it. `on.event(name, data)`, `on.state("live" | "reconnecting" | "revoked")`. */
+/** Follows a stream until `signal` ends it: `on.event(name, data)`, and `on.over(status)` where it may not go on. */
 export async function follow(path, on, signal) {
   let last = null;
   let wait = WAIT_MIN;
@@ -17,13 +18,14 @@ export async function follow(path, on, signal) {
       if (credential()) headers.authorization = `Bearer ${credential()}`;
       if (last !== null) headers["last-event-id"] = last;
       const response = await fetch(path, { headers, signal, cache: "no-store", credentials: "omit", redirect: "error" });
-      if (response.status === 401 || response.status === 403) { on.state("revoked", response.status); return; }
+      if (response.status === 401 || response.status === 403) return over(response.status, on);
       if (response.ok) {
         await read(response.body, (event) => {
           if (event.id !== undefined) last = event.id;
           wait = WAIT_MIN;
-          if (event.name === "heartbeat") on.state("live");
-          else if (event.name === "error") ended = "revoked";
+          if (standing() === "reconnecting") find();
+          if (event.name === "heartbeat") return;
+          if (event.name === "error") ended = "revoked";
           else if (event.name !== "server_shutdown") on.event(event.name, JSON.parse(event.data));
         });
       }
@@ -31,11 +33,17 @@ export async function follow(path, on, signal) {
       // Broken off: tried again below.
     }
     if (signal.aborted) return;
-    if (ended === "revoked") { on.state("revoked", 401); return; }
-    on.state("reconnecting");
+    if (ended === "revoked") return over(401, on);
+    if (standing() === "secure") become("reconnecting");
     await pause(wait * (0.5 + Math.random()), signal);
     wait = Math.min(wait * 2, WAIT_MAX);
   }
+}
+
+/** What was sent as credential opens this no more, or never did: where the browser stands is asked anew. */
+function over(status, on) {
+  on.over?.(status);
+  if (status === 401) find();
 }
 
 async function read(body, each) {

@@ -3,6 +3,7 @@
 import { badge, fill, h } from "./dom.js";
 import { signInWith } from "./api.js";
 import { STATES, find, onState, replaced, state } from "./connection.js";
+import { follow } from "./live.js";
 import { activeProfile, onChangeElsewhere } from "./store.js";
 import { home } from "./view-home.js";
 import { devices } from "./view-devices.js";
@@ -32,6 +33,9 @@ const PLACES = [
 ];
 
 let leave = null;
+let title = "Syncropel";
+/** A page that shows nothing live still learns at once that its token has ended: a thread that nobody writes on. */
+const PRESENCE = "/v1/events/stream?thread=.";
 
 function icon(path) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -55,6 +59,7 @@ function status() {
     fill(element, badge(dot, label), mark && h("strong", { class: "mark" }, mark),
       replaced && h("a", { href: location.href, class: "quiet" }, "Another version runs now: reload"));
     document.getElementById("favicon").href = faviconOf(dot);
+    document.title = dot === "ok" ? title : `${label} · ${title}`;
   };
   onState(show);
   show();
@@ -83,11 +88,13 @@ async function show() {
   const found = PAGES.map((page) => [page, page.path.exec(location.pathname)]).find(([, match]) => match);
   const main = h("main", { id: "main", tabindex: "-1" });
   const [page, match] = found ?? [{ title: "Not found", show: lost, bare: true }, []];
-  document.title = `${page.title} · ${location.host}`;
+  title = `${page.title} · ${location.host}`;
+  document.title = title;
   document.getElementById("app").replaceChildren(frame(page, main));
   const profile = await activeProfile();
   signInWith(profile?.token ?? null);
   const settled = find();
+  if (profile) settled.then(() => follow(PRESENCE, { event() {} }, leave.signal));
   await page.show(main, { parts: match.slice(1).map(decodeURIComponent), profile, signal: leave.signal, settled, go });
 }
 

@@ -94,7 +94,6 @@ function operator(work, invites, signal) {
       if (before && before.state !== data.invite.state) announce(`${data.invite.device_label ?? "An invite"} is now ${NAMES[data.invite.state]}`);
       feed(activity);
     },
-    state() {},
   }, signal);
 }
 
@@ -146,7 +145,7 @@ function deviceRow(one) {
   return h("article", { class: "row" },
     h("div", { class: "row-head" }, h("strong", null, one.holder_label ?? one.label ?? person(one.holder_did)), badge(one.live ? "ok" : "bad", one.live ? "Has access" : "Ended")),
     h("div", { class: "cells" },
-      h("div", { class: "cell" }, h("span", { class: "label" }, "Acts as"), identifier(one.holder_did, { head: 22 })),
+      h("div", { class: "cell" }, h("span", { class: "label" }, "Acts as"), identifier(one.holder_did, { head: 14, tail: 6 })),
       h("div", { class: "cell" }, h("span", { class: "label" }, "Paired"), when(one.at)),
       h("div", { class: "cell" }, h("span", { class: "label" }, "Last seen"), when(one.last_seen))));
 }

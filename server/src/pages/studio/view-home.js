@@ -31,14 +31,14 @@ export function guidance(name) {
   const lines = next.map((line) => (line.startsWith("spl ") ? command(line) : h("p", null, line)));
   const again = name === "expired" || name === "pair";
   return notice(dot === "bad" ? "bad" : "plain", label, ...lines,
-    again && h("p", null, h("a", { class: "button", href: "#paste" }, name === "expired" ? "Re-pair" : "Paste a pairing link")), again && paste());
+    again && h("details", null, h("summary", null, name === "expired" ? "Re-pair" : "Paste a pairing link"), paste()));
 }
 
 /** Takes a link, a payload or a token that somebody pastes. */
 function paste() {
   const field = h("textarea", { id: "paste", rows: "2", autocomplete: "off", spellcheck: "false" });
   const error = h("p", { class: "error", role: "alert" });
-  const form = h("form", { onsubmit: take }, h("label", { for: "paste" }, "Pairing link, payload or token"), field, error, h("button", { type: "submit" }, "Use it"));
+  const form = h("form", { class: "stack", onsubmit: take }, h("div", { class: "field" }, h("label", { for: "paste" }, "Pairing link, payload or token"), field), error, h("div", { class: "actions" }, h("button", { type: "submit" }, "Use it")));
   async function take(event) {
     event.preventDefault();
     const { open } = await import("./view-landing.js");
@@ -75,7 +75,7 @@ function list(kept) {
 function welcome() {
   const error = h("p", { class: "error", role: "alert" });
   const address = h("input", { id: "address", inputmode: "url", autocomplete: "url", placeholder: "http://100.x.y.z:9100" });
-  const form = h("form", { onsubmit: enter }, h("label", { for: "address" }, "Enter instance URL"), address, error, h("button", { type: "submit" }, "Go there"));
+  const form = h("form", { class: "stack", onsubmit: enter }, h("div", { class: "field" }, h("label", { for: "address" }, "Enter instance URL"), address), error, h("div", { class: "actions" }, h("button", { type: "submit" }, "Go there")));
   function enter(event) {
     event.preventDefault();
     try {

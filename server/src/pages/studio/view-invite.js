@@ -57,7 +57,7 @@ function asGuest(preview, sig) {
   const error = h("p", { class: "error", role: "alert" });
   const label = h("input", { id: "holder-label", maxlength: "128", value: deviceName(), autocomplete: "off" });
   const button = h("button", { type: "submit", class: "primary" }, "Pair with this instance");
-  return h("form", { class: "stack", onsubmit: redeem }, h("label", { for: "holder-label" }, "Name of this device"), label, error, button);
+  return h("form", { class: "stack", onsubmit: redeem }, h("div", { class: "field" }, h("label", { for: "holder-label" }, "Name of this device"), label), error, button);
   async function redeem(event) {
     event.preventDefault();
     button.disabled = true;
@@ -77,7 +77,7 @@ function asGuest(preview, sig) {
 function asFederated(preview, alone) {
   const error = h("p", { class: "error", role: "alert" });
   const address = h("input", { id: "home-url", inputmode: "url", autocomplete: "url", placeholder: "https://bob.example.net" });
-  const form = h("form", { class: "stack", onsubmit: leave }, h("label", { for: "home-url" }, "Address of your own instance"), address, error, h("button", { type: "submit", class: alone && "primary" }, "Sign in using which identity?"));
+  const form = h("form", { class: "stack", onsubmit: leave }, h("div", { class: "field" }, h("label", { for: "home-url" }, "Address of your own instance"), address), error, h("button", { type: "submit", class: alone && "primary" }, "Sign in using which identity?"));
   return h("section", { class: "stack" }, h("h2", null, alone ? "Sign in with your own instance" : "Or with your own instance"), form);
   function leave(event) {
     event.preventDefault();

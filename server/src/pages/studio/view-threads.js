@@ -30,7 +30,6 @@ async function list(main, title, path, row, empty, signal) {
   let due = null;
   follow("/v1/events/stream", {
     event() { due ??= setTimeout(() => { due = null; read().catch(() => {}); }, 200); },
-    state() {},
   }, signal);
 }
 
@@ -67,7 +66,6 @@ export async function thread(main, { parts: [id], signal }) {
     event(name, data) {
       if (name === "record.created" && !body.querySelector(`[data-id="${data.id}"]`)) body.append(record(data.record, true));
     },
-    state() {},
   }, signal);
 }
 
