@@ -5,11 +5,13 @@ import { get } from "./api.js";
 import { STATES, onState, state } from "./connection.js";
 import { activate, forget, profiles } from "./store.js";
 import { when } from "./time.js";
+import { person } from "./words.js";
 import { scanner } from "./scan.js";
 
 const isPhone = () => matchMedia("(max-width: 639px), (pointer: coarse)").matches;
 
-export async function home(main, { profile, signal, settled }) {
+export async function home(main, { profile, signal, settled, go }) {
+  if (isPhone() && profile && location.pathname !== "/") return go("/local/tasks");
   const body = h("div", { class: "stack" });
   fill(main, h("h1", null, "This instance"), body);
   const render = async () => {
@@ -17,7 +19,7 @@ export async function home(main, { profile, signal, settled }) {
     const next = guidance(state());
     const kept = await profiles();
     if (isPhone() && !profile && ["pair", "unreachable", "blocked"].includes(state())) return fill(body, welcome(), next);
-    fill(body, next, await facts(), kept.length ? list(kept) : null);
+    fill(body, next, state() === "secure" && tiles(), await facts(), kept.length ? list(kept) : null);
   };
   signal.addEventListener("abort", onState(render));
   await settled;
@@ -48,6 +50,15 @@ function paste() {
   return form;
 }
 
+/** What can be done here. */
+function tiles() {
+  const tile = (href, title, text) => h("a", { class: "tile", href }, h("strong", null, title), h("span", { class: "muted" }, text));
+  return h("div", { class: "tiles" },
+    tile("/settings/devices", "Pair a device", "A phone, a laptop, a colleague: one link, taken back with one click."),
+    tile("/local/tasks", "Tasks", "What is to be done, and who does it."),
+    tile("/local/threads", "Threads", "Everything that happened, as it happens."));
+}
+
 async function facts() {
   let health;
   try {
@@ -65,7 +76,7 @@ function list(kept) {
   return h("section", null, h("h2", null, "Signed in on this browser"),
     h("ul", { class: "cards" }, kept.map((p) => h("li", { class: "card" },
       h("div", null, h("strong", null, p.device || p.actor), " ", p.active && h("span", { class: "muted" }, "in use")),
-      h("div", { class: "muted" }, p.actor, " · ", (p.scopes ?? []).join(", "), " · kept ", when(p.keptAt)),
+      h("div", { class: "muted" }, h("span", { title: p.actor }, person(p.actor)), " · ", (p.scopes ?? []).join(", "), " · kept ", when(p.keptAt)),
       !p.encrypted && h("p", { class: "hint" }, "Kept unencrypted: this page is plain http. Over https it would be encrypted."),
       h("div", { class: "actions" },
         !p.active && h("button", { type: "button", onclick: () => activate(p.id).then(() => location.reload()) }, "Switch to it"),
