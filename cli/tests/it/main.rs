@@ -32,6 +32,7 @@ mod seed_invites;
 mod seeds;
 mod startup;
 mod streams;
+mod studio;
 mod support;
 mod tasks;
 mod threads;
