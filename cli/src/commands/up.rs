@@ -281,9 +281,10 @@ fn next_steps(mode: &str) {
         output::note("  spl serve --stop && spl serve --daemon");
     }
     output::note("next:");
+    output::note("  spl pair --device browser-chrome open the pages of this instance in a browser");
     output::note("  spl task add \"…\"                 note what is to be done");
     output::note("  spl intend \"…\"                   open a thread, and watch it: spl thread watch <id>");
-    output::note("  spl invite create               let a phone or a colleague in, by a link");
+    output::note("  spl invite create                let a phone or a colleague in, by a link");
     output::note("  spl service-account create -h    let a program in");
     output::note("  spl doctor                       find out what is wrong, if anything is");
 }

@@ -240,7 +240,7 @@ fn closing_expired_invites_and_redeeming_them_at_the_last_moment() {
         u64::try_from(text.parse::<jiff::Timestamp>().expect("a time").as_millisecond()).expect("a time")
     };
     wait_at_most(LIMIT * 3, "the first is about to expire", || {
-        (now_ms() + 100 >= end(&links[0])).then_some(())
+        (now_ms() + 700 >= end(&links[0])).then_some(())
     });
     let closed = AtomicUsize::new(0);
     let given = at_once(desk.node.port, 42, |n, client| {
