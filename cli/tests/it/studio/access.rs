@@ -100,8 +100,8 @@ fn another_account_is_added_after_a_question_only() {
     browser.clicks("Add this profile");
     browser.is_at("/local/tasks");
     browser.clicks("Home");
-    browser.reads("did:sync:user:carol");
+    browser.reads("carol");
     browser.clicks("Switch to it");
-    browser.until("[...document.querySelectorAll('li.card')].some((c) => c.innerText.includes('user:admin') && c.innerText.includes('in use'))");
+    browser.until("[...document.querySelectorAll('li.card')].some((c) => c.innerText.includes('admin ·') && c.innerText.includes('in use'))");
     browser.was_quiet(&[&home.url()], &[]);
 }

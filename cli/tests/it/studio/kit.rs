@@ -82,25 +82,8 @@ pub(super) fn browsers<const N: usize>() -> [Browser; N] {
 impl Browser {
     fn start(place: OwnedSemaphorePermit) -> Self {
         let profile = tempfile::tempdir().expect("a temporary directory");
-        let mut process = Command::new("chromedriver")
-            .arg("--port=0")
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("HOME", profile.path())
-            .env("TZ", "UTC")
-            .env("LANG", "C.UTF-8")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .expect("chromedriver: apt-get install chromium chromium-driver");
-        let said = BufReader::new(process.stdout.take().expect("a pipe"));
-        let port = said.lines().map_while(Result::ok).find_map(|line| {
-            let (_, port) = line.split_once("successfully on port ")?;
-            port.trim_end_matches('.').parse::<u16>().ok()
-        });
-        let url = format!("http://127.0.0.1:{}", port.expect("chromedriver says its port"));
+        let (process, port) = driver_at(profile.path());
+        let url = format!("http://127.0.0.1:{port}");
         let driver = RUNTIME.block_on(connected(&url, profile.path())).expect("a browser");
         let browser = Self {
             driver: Some(driver),
@@ -272,6 +255,12 @@ impl Browser {
         });
     }
 
+    /// Waits until there is something with this name.
+    #[track_caller]
+    pub(super) fn has(&self, name: &str) {
+        self.with(name, NAMED, &[json!("body"), json!(name)], async |_| Ok(()));
+    }
+
     /// Whether there is something with this name.
     pub(super) fn offers(&self, name: &str) -> bool {
         !self.script(NAMED, vec![json!("body"), json!(name)]).is_null()
@@ -415,7 +404,10 @@ impl Browser {
         for url in asked.iter() {
             assert!(!url.contains("spl_prod_"), "{url}");
             let own = hosts.iter().any(|host| url.starts_with(&format!("{host}/")));
-            assert!(own || url.starts_with("data:") || url.starts_with("blob:"), "{url} was asked");
+            assert!(
+                own || ["data:", "blob:", "chrome:"].iter().any(|own| url.starts_with(own)),
+                "{url} was asked"
+            );
         }
     }
 
@@ -448,11 +440,42 @@ impl Drop for Browser {
     fn drop(&mut self) {
         if let Some(driver) = self.driver.take() {
             // Whether it ends in order or not: what is left is ended below.
-            let _ = RUNTIME.block_on(tokio::time::timeout(Duration::from_secs(5), driver.quit()));
+            let _ =
+                RUNTIME.block_on(async { tokio::time::timeout(Duration::from_secs(5), driver.quit()).await });
         }
         let _ = killpg(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGKILL);
         let _ = self.process.wait();
     }
+}
+
+/// A driver, and the port that it found.
+fn driver_at(home: &Path) -> (Child, u16) {
+    // It takes the port on one address first, and gives up where somebody has it on the other.
+    for _ in 0..10 {
+        let mut process = Command::new("chromedriver")
+            .arg("--port=0")
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", home)
+            .env("TZ", "UTC")
+            .env("LANG", "C.UTF-8")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("chromedriver: apt-get install chromium chromium-driver");
+        let said = BufReader::new(process.stdout.take().expect("a pipe"));
+        let port = said.lines().map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.split_once("successfully on port ")?;
+            port.trim_end_matches('.').parse().ok()
+        });
+        if let Some(port) = port {
+            return (process, port);
+        }
+        process.wait().expect("an ended process");
+    }
+    panic!("chromedriver finds no port");
 }
 
 async fn connected(url: &str, profile: &Path) -> WebDriverResult<WebDriver> {
@@ -468,6 +491,7 @@ async fn connected(url: &str, profile: &Path) -> WebDriverResult<WebDriver> {
         "--disable-sync",
         "--no-first-run",
         "--disable-dev-shm-usage",
+        "--disable-features=BackForwardCache",
         "--window-size=1280,900",
         &data,
     ];
