@@ -24,7 +24,7 @@ fn a_colleague_signs_in_with_an_instance_of_their_own() {
     colleague.goes(&link);
     colleague.reads("Bob (federated)");
     assert!(!colleague.offers("Pair with this instance"), "guests are not meant");
-    colleague.types("Address of your own instance", "no address");
+    colleague.types("Address of your own instance", "::::");
     colleague.clicks("Sign in using which identity?");
     colleague.reads("That is no address");
     colleague.types("Address of your own instance", &bob.url());

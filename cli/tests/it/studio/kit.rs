@@ -344,6 +344,8 @@ impl Browser {
 
     /// A picture of the whole page.
     pub(super) fn is_photographed(&self, name: &str) {
+        // What sticks to a place on the screen is at that of the top.
+        self.script("scrollTo(0, 0);", Vec::new());
         let taken = self.cdp("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
         let picture = taken["data"].as_str().expect("a picture");
         let picture = data_encoding::BASE64.decode(picture.as_bytes()).expect("base64");
@@ -491,7 +493,6 @@ async fn connected(url: &str, profile: &Path) -> WebDriverResult<WebDriver> {
         "--disable-sync",
         "--no-first-run",
         "--disable-dev-shm-usage",
-        "--disable-features=BackForwardCache",
         "--window-size=1280,900",
         &data,
     ];
