@@ -393,9 +393,10 @@ impl Browser {
             .into_iter()
             .filter(|(level, message)| {
                 let status = message.contains("Failed to load resource")
-                    && statuses
-                        .iter()
-                        .any(|s| message.contains(&format!("status of {s}")) || message.contains(s));
+                    && statuses.iter().any(|s| {
+                        message.contains(&format!(": net::{s}"))
+                            || message.contains(&format!("status of {s} "))
+                    });
                 let policy = message.contains("VIOLATION") || message.contains("Content Security Policy");
                 policy || message.contains("spl_prod_") || (level == "SEVERE" && !status)
             })
