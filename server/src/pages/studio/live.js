@@ -13,11 +13,18 @@ export async function follow(path, on, signal) {
   let wait = WAIT_MIN;
   while (!signal.aborted) {
     let ended = "broken";
+    // A page that nobody looks at holds no connection, of which a browser has six: it goes on where it was.
+    await seen(signal);
+    const connection = new AbortController();
+    const hide = () => { if (document.hidden) connection.abort(); };
+    const stop = () => connection.abort();
+    document.addEventListener("visibilitychange", hide);
+    signal.addEventListener("abort", stop);
     try {
       const headers = { accept: "text/event-stream" };
       if (credential()) headers.authorization = `Bearer ${credential()}`;
       if (last !== null) headers["last-event-id"] = last;
-      const response = await fetch(path, { headers, signal, cache: "no-store", credentials: "omit", redirect: "error" });
+      const response = await fetch(path, { headers, signal: connection.signal, cache: "no-store", credentials: "omit", redirect: "error" });
       if (response.status === 401 || response.status === 403) return over(response.status, on);
       if (response.ok) {
         await read(response.body, (event) => {
@@ -31,8 +38,12 @@ export async function follow(path, on, signal) {
       }
     } catch {
       // Broken off: tried again below.
+    } finally {
+      document.removeEventListener("visibilitychange", hide);
+      signal.removeEventListener("abort", stop);
     }
     if (signal.aborted) return;
+    if (connection.signal.aborted) continue;
     if (ended === "revoked") return over(401, on);
     if (standing() === "secure") become("reconnecting");
     await pause(wait * (0.5 + Math.random()), signal);
@@ -60,6 +71,19 @@ async function read(body, each) {
       if (event.data !== undefined) each(event);
     }
   }
+}
+
+function seen(signal) {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", look);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", look);
+    signal.addEventListener("abort", look, { once: true });
+    look();
+  });
 }
 
 function parse(part) {

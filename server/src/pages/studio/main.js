@@ -14,10 +14,10 @@ import { tasks, thread, threads } from "./view-threads.js";
 
 const PAGES = [
   { path: /^\/(local(\/dashboard)?)?$/, title: "Home", show: home },
-  { path: /^\/local\/tasks$/, title: "Tasks", show: tasks },
-  { path: /^\/local\/threads$/, title: "Threads", show: threads },
-  { path: /^\/local\/threads\/(.+)$/, title: "Thread", show: thread },
-  { path: /^\/settings\/devices$/, title: "Devices", show: devices },
+  { path: /^\/local\/tasks$/, title: "Tasks", show: tasks, live: true },
+  { path: /^\/local\/threads$/, title: "Threads", show: threads, live: true },
+  { path: /^\/local\/threads\/(.+)$/, title: "Thread", show: thread, live: true },
+  { path: /^\/settings\/devices$/, title: "Devices", show: devices, live: true },
   { path: /^\/i\/([^/]+)$/, title: "Invite", show: invite, bare: true },
   { path: /^\/local\/pair$/, title: "Pair", show: landing, bare: true },
   { path: /^\/pair\/complete$/, title: "Pair", show: landing, bare: true },
@@ -94,8 +94,10 @@ async function show() {
   const profile = await activeProfile();
   signInWith(profile?.token ?? null);
   const settled = find();
-  if (profile) settled.then(() => follow(PRESENCE, { event() {} }, leave.signal));
-  await page.show(main, { parts: match.slice(1).map(decodeURIComponent), profile, signal: leave.signal, settled, go });
+  const { signal } = leave;
+  const presence = () => profile && settled.then(() => follow(PRESENCE, { event() {} }, signal));
+  if (!page.live) presence();
+  await page.show(main, { parts: match.slice(1).map(decodeURIComponent), profile, signal, settled, go, presence });
 }
 
 function lost(main) {
@@ -118,5 +120,8 @@ document.addEventListener("click", (event) => {
   show();
 });
 window.addEventListener("popstate", show);
+// A page that is kept for the way back keeps no stream meanwhile: a browser has six connections to a host.
+window.addEventListener("pagehide", () => leave?.abort());
+window.addEventListener("pageshow", (event) => { if (event.persisted) show(); });
 onChangeElsewhere(() => show());
 show();

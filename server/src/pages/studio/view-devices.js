@@ -11,7 +11,7 @@ import { left, when } from "./time.js";
 const TTLS = [["15 minutes", 900], ["1 hour", 3600], ["24 hours", 86400], ["7 days", 604800]];
 const LEVELS = [["reader", "reader: look"], ["contributor", "contributor: look and write"], ["admin", "admin: everything"]];
 
-export async function devices(main, { profile, signal }) {
+export async function devices(main, { profile, signal, presence }) {
   const renewal = h("section", { class: "strip" });
   const work = h("div", { class: "stack" }, h("p", { "aria-busy": "true" }, "Looking…"));
   fill(main, h("h1", null, "Devices"), renewal, work);
@@ -23,6 +23,7 @@ export async function devices(main, { profile, signal }) {
   } catch (refused) {
     if (!(refused instanceof Refused)) throw refused;
     fill(work, own(profile), missing(refused));
+    presence();
   }
 }
 
@@ -110,6 +111,8 @@ function inviteRow(row, glows) {
     ["active", "redeemed", "exhausted"].includes(row.state) && revoke(row));
 }
 
+const sessions = (n) => (n === 1 ? "1 session" : `${n} sessions`);
+
 /** Asks where it stands, not in a window of its own. */
 function revoke(row) {
   const live = row.redemptions.filter((one) => one.live).length;
@@ -128,7 +131,7 @@ function revoke(row) {
   async function go() {
     try {
       const done = await post(`/v1/invites/${row.invite_id}/revoke`, {});
-      announce(`Revoked. ${done.bearers_revoked} sessions ended.`);
+      announce(`Revoked. ${sessions(done.bearers_revoked)} ended.`);
     } catch (refused) {
       error.textContent = refused.message;
     }
@@ -162,7 +165,7 @@ function sentence(event) {
   const words = {
     issued: () => `${by} issued “${label}”.`,
     redeemed: () => `${event.holder_label ?? person(event.holder_did)} joined by “${label}”${event.signer_instance_did ? `, vouched for by ${person(event.signer_instance_did)}` : ""}.`,
-    revoked: () => `${person(event.revoker_actor)} revoked “${label}”${event.revoker_reason ? `: ${event.revoker_reason}` : ""}; ${event.bearers_revoked} sessions ended.`,
+    revoked: () => `${person(event.revoker_actor)} revoked “${label}”${event.revoker_reason ? `: ${event.revoker_reason}` : ""}; ${sessions(event.bearers_revoked)} ended.`,
     exhausted: () => `“${label}” has no use left.`,
     refused: () => `Somebody was refused “${label}”: ${String(event.refusal_reason).replaceAll("_", " ")}.`,
   }[event.event_kind];

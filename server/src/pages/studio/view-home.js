@@ -91,7 +91,7 @@ function welcome() {
     event.preventDefault();
     try {
       const url = new URL(address.value.includes("://") ? address.value : `http://${address.value}`);
-      if (!/^https?:$/.test(url.protocol)) throw new Error();
+      if (!/^https?:$/.test(url.protocol) || url.host.includes("%")) throw new Error();
       location.assign(`${url.origin}/local`);
     } catch {
       error.textContent = "That is no address: it looks like http://100.64.0.7:9100";

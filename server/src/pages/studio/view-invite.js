@@ -9,11 +9,11 @@ import { when } from "./time.js";
 import { dead } from "./view-landing.js";
 
 export async function invite(main, { parts: [id] }) {
-  const sig = new URLSearchParams(location.search).get("sig") ?? "";
+  const sig = new URLSearchParams(location.search).get("sig");
   fill(main, h("h1", null, "An invite"), h("p", { "aria-busy": "true" }, "Looking at it…"));
   let preview;
   try {
-    preview = await get(`/v1/invites/${encodeURIComponent(id)}?sig=${encodeURIComponent(sig)}`, { as: null });
+    preview = await get(`/v1/invites/${encodeURIComponent(id)}${sig ? `?sig=${encodeURIComponent(sig)}` : ""}`, { as: null });
   } catch (error) {
     return dead(main, ...wrong(error));
   }
@@ -84,7 +84,7 @@ function asFederated(preview, alone) {
     let home;
     try {
       home = new URL(address.value.includes("://") ? address.value : `https://${address.value}`);
-      if (!/^https?:$/.test(home.protocol)) throw new Error();
+      if (!/^https?:$/.test(home.protocol) || home.host.includes("%")) throw new Error();
     } catch {
       error.textContent = "That is no address: it looks like https://bob.example.net";
       return address.focus();

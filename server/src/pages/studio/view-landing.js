@@ -45,7 +45,7 @@ export async function landing(main, { go }) {
     return dead(main, "The link is malformed", "It carries no token as this instance makes them. Ask for a new one.");
   }
   const origin = originOf(payload.url);
-  if (!origin) return dead(main, "The link is malformed", "It names no address of an instance.");
+  if (!origin) return dead(main, "The link is malformed", "It names no address of an instance. Ask for a new one.");
   if (origin !== location.origin) return elsewhere(main, origin, `/local/pair#${fragment}`);
   await take(main, payload, go);
 }
