@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     commands::{
         account, audit, backup, completion, config, consent, emit, export, federation, identity, import,
-        invite, record, serve, task, thread, token, up, verify,
+        invite, pair, record, serve, task, thread, token, up, verify,
     },
     token::Secret,
 };
@@ -206,6 +206,8 @@ pub(crate) enum Command {
     /// Show and change settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Let a browser, a phone or a program in: an account, a token, a link and a QR code
+    Pair(pair::PairArgs),
     /// Let a device or a colleague in by a link, and take it back
     #[command(subcommand)]
     Invite(invite::InviteCommand),

@@ -121,12 +121,15 @@ impl Output {
         self.palette
     }
 
-    /// Columns of the terminal; `None` where nothing needs to be cut.
+    /// Columns to cut to, at least some; `None` where nothing needs to be cut.
     pub(crate) fn width(&self) -> Option<usize> {
-        if !self.terminal {
-            return None;
-        }
-        terminal_size::terminal_size().map(|(width, _)| usize::from(width.0).max(60))
+        self.columns().map(|columns| columns.max(60))
+    }
+
+    /// Columns of the terminal; `None` where there is none.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        let size = if self.terminal { terminal_size::terminal_size() } else { None };
+        size.map(|(width, _)| usize::from(width.0))
     }
 
     /// An id as people want it: short on a terminal, whole where it may be processed further.

@@ -7,19 +7,21 @@ use crate::{error::Failure, output::Output};
 /// Light modules around a code, without which cameras do not find it.
 const QUIET: usize = 4;
 
-/// Prints the code of a text, a blank line around it. Says whether there was room for it.
-pub(crate) fn print(out: &Output, text: &str) -> Result<bool, Failure> {
+/// Prints the code of a text, a blank line around it. Where there is no room for it: the columns that it takes.
+pub(crate) fn print(out: &Output, text: &str) -> Result<Option<usize>, Failure> {
     let code = QrCode::with_error_correction_level(text, EcLevel::L)
         .map_err(|e| Failure::refused(format!("the link does not fit into a QR code: {e}")))?;
-    if out.width().is_some_and(|width| width < code.width() + 2 * QUIET) {
-        return Ok(false);
+    let columns = code.width() + 2 * QUIET;
+    // A line that the terminal breaks is no row of a code.
+    if out.columns().is_some_and(|room| room < columns) {
+        return Ok(Some(columns));
     }
     out.line("")?;
     for line in lines(&code, out.palette().paper("").is_some()) {
         out.line(out.palette().paper(&line).unwrap_or(line))?;
     }
     out.line("")?;
-    Ok(true)
+    Ok(None)
 }
 
 /// The lines of a code. Where colours can be set, ink is dark; else ink is what a terminal draws with, which is

@@ -13,6 +13,7 @@ pub(crate) mod federation;
 pub(crate) mod identity;
 pub(crate) mod import;
 pub(crate) mod invite;
+pub(crate) mod pair;
 pub(crate) mod record;
 pub(crate) mod serve;
 pub(crate) mod status;
@@ -48,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::ServiceAccount(command) => account::run(ctx, command),
         Command::Token(command) => token::run(ctx, command),
         Command::Config(command) => config::run(ctx, command),
+        Command::Pair(args) => pair::run(ctx, &args),
         Command::Invite(command) => invite::run(ctx, command),
         Command::Consent(command) => consent::run(ctx, command),
         Command::Federation(command) => federation::run(ctx, command),

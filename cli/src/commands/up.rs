@@ -281,6 +281,7 @@ fn next_steps(mode: &str) {
         output::note("  spl serve --stop && spl serve --daemon");
     }
     output::note("next:");
+    output::note("  spl pair --device browser-chrome open the pages of this instance in a browser");
     output::note("  spl task add \"…\"                 note what is to be done");
     output::note("  spl intend \"…\"                   open a thread, and watch it: spl thread watch <id>");
     output::note("  spl invite create                let a phone or a colleague in, by a link");

@@ -3,7 +3,7 @@
 use crate::support::{Sandbox, assert_golden};
 
 /// Every command, families before their members.
-const COMMANDS: [&str; 89] = [
+const COMMANDS: [&str; 90] = [
     "",
     "up",
     "serve",
@@ -37,6 +37,7 @@ const COMMANDS: [&str; 89] = [
     "do",
     "know",
     "learn",
+    "pair",
     "invite",
     "invite create",
     "invite list",

@@ -284,7 +284,7 @@ fn an_import_warns_of_kinds_that_no_rule_allows() {
     let lines: String = (0..8)
         .map(|n| record_lines(&format!("t{n}"), 1).replace("test.sample.item", &format!("Odd{n}")))
         .collect();
-    let file = instance.sandbox.file("in.ndjson", lines + &record_lines("t", 2));
+    let file = instance.sandbox.file("in.ndjson", lines + record_lines("t", 2).as_str());
     let ran = instance.spl(&["import", &file, "--json"]).ok();
     let imported: Value = ran.json()["imported"].clone();
     assert_eq!(imported, 10, "they are stored all the same");

@@ -33,7 +33,7 @@ fn of_svg(svg: &str) -> String {
 }
 
 /// The modules of what is printed without colours, two rows in each line of half blocks: what is drawn is light.
-fn of_terminal(text: &str) -> String {
+pub(crate) fn of_terminal(text: &str) -> String {
     let blocks = |line: &&str| line.chars().count() > 20 && line.chars().all(|c| " █▀▄".contains(c));
     let lines: Vec<Vec<char>> = text.lines().filter(blocks).map(|line| line.chars().collect()).collect();
     let width = lines.first().expect("lines").len();

@@ -38,6 +38,7 @@ impl User {
     fn types(&self, script: &str) -> Ran {
         let binaries = Path::new(env!("CARGO_BIN_EXE_spl")).parent().expect("a directory");
         let script = script.replace("localhost:9100", &format!("localhost:{}", self.port));
+        let script = script.replace("127.0.0.1:9100", &format!("127.0.0.1:{}", self.port));
         let output = Command::new("bash")
             .args(["-euo", "pipefail", "-c", &script])
             .env_clear()
@@ -336,4 +337,58 @@ fn what_should_never_be_done_is_warned_of() {
     user.types("spl serve --stop").ok();
     let ran = user.types("spl serve --daemon").ok();
     assert!(!ran.stderr.contains("warning:"), "{ran:?}");
+}
+
+/// The token that a pairing shows, and its account.
+#[track_caller]
+fn paired(ran: &Ran) -> Made {
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let words = ran.stdout.split_whitespace().map(|word| word.trim_matches(['"', ',']));
+    let token = words.into_iter().find(|word| word.starts_with("spl_")).expect("a token").to_owned();
+    let account = token.split('_').skip(2).take(2).collect::<Vec<_>>().join("_");
+    Made { account, token }
+}
+
+#[test]
+fn a_browser_and_a_worker_are_paired_listed_renewed_and_revoked() {
+    let (user, _) = User::with_account();
+    let ran = user.types(
+        "spl pair \\
+  --device \"browser-chrome\" \\
+  --url \"http://127.0.0.1:9100\" \\
+  --scopes admin",
+    );
+    let browser = paired(&ran);
+    let origin = format!("http://127.0.0.1:{}", user.port);
+    assert!(ran.first_line().starts_with(&format!("{origin}/local/pair#")), "{ran:?}");
+    let ran = user.types(
+        "spl pair \\
+  --device \"ci-worker-1\" \\
+  --url \"http://127.0.0.1:9100\" \\
+  --scopes records:read \\
+  --no-qr",
+    );
+    let worker = paired(&ran);
+    let expected = format!(
+        "{{\n  \"url\": \"{origin}\",\n  \"token\": \"{}\",\n  \"device\": \"ci-worker-1\"\n}}\n",
+        worker.token
+    );
+    assert_eq!(ran.stdout, expected);
+    let list = user.types("spl service-account list").ok().stdout;
+    for part in ["browser-chrome", "ci-worker-1", &browser.account, &worker.account] {
+        assert!(list.contains(part), "{part}: {list}");
+    }
+    let bearer = |token: &str| {
+        user.types(&format!("curl -si http://localhost:9100/v1/threads -H 'Authorization: Bearer {token}'"))
+    };
+    assert!(bearer(&browser.token).stdout.contains("200 OK"));
+    let rotated = made(&user.types(&format!("spl token rotate {}", worker.account)));
+    answered(&bearer(&worker.token), 401);
+    assert!(bearer(&rotated.token).stdout.contains("200 OK"));
+    user.types(&format!("spl service-account revoke {}", browser.account)).ok();
+    assert_eq!(answered(&bearer(&browser.token), 401)["code"], "AUTH_INVALID");
+    assert!(bearer(&rotated.token).stdout.contains("200 OK"), "the other device is unaffected");
+    let ran = user.types("spl pair --device browser-mobile");
+    paired(&ran);
+    assert!(ran.stderr.contains("warning:") && ran.stderr.contains("--url http://"), "{ran:?}");
 }

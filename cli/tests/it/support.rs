@@ -418,7 +418,7 @@ fn read_request(connection: &mut TcpStream) -> Option<String> {
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).ok()?;
-    Some(head + &String::from_utf8(body).ok()?)
+    Some(head + String::from_utf8(body).ok()?.as_str())
 }
 
 /// A whole answer with a JSON body.

@@ -15,7 +15,7 @@ const PAGE: &str = include_str!("../pages/api.html");
 const SCRIPT: &str = include_str!("../pages/api.js");
 const STYLE: &str = include_str!("../pages/api.css");
 
-const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+pub(super) const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'";
 

@@ -10,6 +10,7 @@ mod fields;
 mod health;
 mod invites;
 mod operator;
+mod pages;
 mod pairs;
 mod query;
 mod records;
@@ -69,12 +70,19 @@ pub(crate) fn is_open(path: &str) -> bool {
         path.strip_prefix("/v1/invites/")
             .is_some_and(|rest| is_invite_id(rest.strip_suffix("/redeem").unwrap_or(rest)))
     };
-    OPEN.contains(&path) || path == OPEN_PREFIX || path.starts_with("/docs/api/") || invite()
+    OPEN.contains(&path)
+        || path == OPEN_PREFIX
+        || path.starts_with("/docs/api/")
+        || invite()
+        || pages::is_page(path)
 }
 
 /// The router of an instance.
 pub(crate) fn router(app: App) -> Router {
-    Router::new()
+    let pages =
+        pages::PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, get(pages::page)));
+    pages
+        .route("/studio/{file}", get(pages::file))
         .route("/v1/records", get(records::list).post(records::create))
         .route("/v1/records/query", post(query::run))
         .route("/v1/records/{id}", get(records::get))
@@ -187,7 +195,8 @@ async fn finish(State(app): State<App>, request: Request, next: Next) -> Respons
     let path = request.uri().path();
     let no_store = path.starts_with("/v1") || path.starts_with("/i/");
     let anywhere = READABLE_ANYWHERE.contains(&path);
-    let shared = anywhere || (is_open(path) && !path.starts_with("/v1/"));
+    // Pages are for themselves: nobody else embeds or reads them.
+    let shared = anywhere || (is_open(path) && !path.starts_with("/v1/") && !pages::is_page(path));
     let route = matched_route(&request);
     let id = request_id(&request);
     let mut response = next.run(request).await;

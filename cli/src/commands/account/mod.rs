@@ -218,7 +218,7 @@ fn revoke(ctx: &Context, id: &str) -> Outcome {
 }
 
 /// Whether the token in use is one of the account's.
-fn is_own(ctx: &Context, id: &str) -> Result<bool, Failure> {
+pub(crate) fn is_own(ctx: &Context, id: &str) -> Result<bool, Failure> {
     let shape = ctx.active_token()?.and_then(|active| active.token.shape());
     Ok(shape.is_some_and(|shape| shape.service_account_id == id))
 }

@@ -33,8 +33,10 @@ pub(super) fn print_link(ctx: &Context, invite: &Invite, with_qr: bool) -> Resul
             .hint("only an active invite has one, for whoever holds the th_invites write grant")
     })?;
     ctx.out.line(text::safe(link))?;
-    if with_qr && !qr::print(&ctx.out, link)? {
-        output::note("the terminal is too narrow for the QR code: make it wider, then run");
+    if with_qr && let Some(columns) = qr::print(&ctx.out, link)? {
+        output::note(format_args!(
+            "the terminal is too narrow for the QR code: make it {columns} columns wide, then run"
+        ));
         output::note(format_args!("  spl invite show {} --link", text::safe(&invite.invite_id)));
     }
     Ok(())

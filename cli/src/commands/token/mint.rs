@@ -3,10 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CreateArgs, Minted, RotateArgs, keep, replace_hint, warn_of_own_end};
-use crate::{
-    args::TokenSource, clock, commands::Outcome, context::Context, output, scopes, text, token::Secret,
-};
+use super::{CreateArgs, Minted, RotateArgs, keep, note_own_end};
+use crate::{clock, commands::Outcome, context::Context, output, scopes, text, token::Secret};
 
 /// Makes a token.
 pub(super) fn create(ctx: &Context, args: &CreateArgs) -> Outcome {
@@ -52,15 +50,6 @@ struct Rotated {
     revoked: Vec<Value>,
 }
 
-impl Rotated {
-    fn has_revoked(&self, token_id: &str) -> bool {
-        self.revoked.iter().any(|revoked| {
-            let id = revoked.as_str().or_else(|| revoked.get("token_id").and_then(Value::as_str));
-            id == Some(token_id)
-        })
-    }
-}
-
 /// Makes a token, and revokes the account's others.
 pub(super) fn rotate(ctx: &Context, args: &RotateArgs) -> Outcome {
     let client = ctx.client()?;
@@ -86,18 +75,6 @@ pub(super) fn rotate(ctx: &Context, args: &RotateArgs) -> Outcome {
         output::note("The api_key is the new token. It is shown this once: keep it now. Next:");
         output::note("  spl token save <api_key>        where the account is used");
     }
-    let ended = before.filter(|active| rotated.has_revoked(&active.token.id()));
-    let was_saved = saved.is_some_and(|saved| rotated.has_revoked(&saved.token.id()));
-    match ended {
-        Some(active) if !(args.save && active.source == TokenSource::File) => {
-            warn_of_own_end(ctx, &active);
-            output::note(replace_hint(active.source));
-        }
-        None if was_saved && !args.save => {
-            output::warn("the token saved in this home has ended with this");
-            output::note(replace_hint(TokenSource::File));
-        }
-        _ => {}
-    }
+    note_own_end(ctx, before, saved, &rotated.revoked, args.save);
     Ok(0)
 }

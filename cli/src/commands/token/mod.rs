@@ -7,6 +7,7 @@ mod mint;
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     args::TokenSource,
@@ -14,6 +15,7 @@ use crate::{
     commands::Outcome,
     context::Context,
     duration, output,
+    saved::SavedToken,
     scopes::{self, ScopeList},
     text,
     token::{Secret, parse_env_tag},
@@ -190,6 +192,36 @@ pub(crate) fn run(ctx: &Context, command: TokenCommand) -> Outcome {
 fn warn_of_own_end(ctx: &Context, active: &ActiveToken) {
     let source = ctx.source_in_words(Some(active.source));
     output::warn(format_args!("the token you use ({}) has ended with this", text::safe(&source)));
+}
+
+/// Says whether the token that was in use, or the one that was saved, is among those that a rotation revoked.
+pub(crate) fn note_own_end(
+    ctx: &Context,
+    before: Option<ActiveToken>,
+    saved: Option<SavedToken>,
+    revoked: &[Value],
+    is_kept: bool,
+) {
+    let has_ended = |token: &Secret| {
+        let id = token.id();
+        revoked.iter().any(|revoked| {
+            let revoked = revoked.as_str().or_else(|| revoked.get("token_id").and_then(Value::as_str));
+            revoked == Some(&*id)
+        })
+    };
+    let ended = before.filter(|active| has_ended(&active.token));
+    let was_saved = saved.is_some_and(|saved| has_ended(&saved.token));
+    match ended {
+        Some(active) if !(is_kept && active.source == TokenSource::File) => {
+            warn_of_own_end(ctx, &active);
+            output::note(replace_hint(active.source));
+        }
+        None if was_saved && !is_kept => {
+            output::warn("the token saved in this home has ended with this");
+            output::note(replace_hint(TokenSource::File));
+        }
+        _ => {}
+    }
 }
 
 /// What to do so that the next command uses another token.

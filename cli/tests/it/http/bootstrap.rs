@@ -119,6 +119,16 @@ fn open_routes_are_open_by_their_exact_path() {
         "/v1/invites/inv_0000000000000000/revoke",
         "/v1/invites/inv_0000000000000000/redeem/redeem",
         "/v1/invites/inv_0000000000000000%2fredeem",
+        "/local/",
+        "/local/threads/",
+        "/local/threads/x/y",
+        "/LOCAL",
+        "/settings",
+        "/settings/devices/",
+        "/i/",
+        "/i/x/y",
+        "/pair/x",
+        "/studio/",
     ];
     for path in paths {
         let status = server.get(path).status;
@@ -127,5 +137,8 @@ fn open_routes_are_open_by_their_exact_path() {
     for path in ["/docs/api/", "/docs/api/../../v1/threads", "/docs/api/x", "/docs/api/%2e%2e", "/docs/api//"]
     {
         server.get(path).refuses(404, "NOT_FOUND");
+    }
+    for path in ["/", "/local/pair", "/settings/devices", "/i/x", "/studio/main.js"] {
+        server.get(path).is(200);
     }
 }

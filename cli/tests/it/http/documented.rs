@@ -99,7 +99,29 @@ pub(crate) fn is_open(path: &str) -> bool {
         "/.well-known/syncropel",
         "/.well-known/did.json",
     ];
-    open.contains(&path) || path == "/docs/api" || path.starts_with("/docs/api/") || is_link(path)
+    open.contains(&path)
+        || path == "/docs/api"
+        || path.starts_with("/docs/api/")
+        || is_link(path)
+        || is_page(path)
+}
+
+/// Whether a path is that of a page, or of a file of one. Pages are for people: the description has the API only.
+pub(crate) fn is_page(path: &str) -> bool {
+    let pages = [
+        "/",
+        "/local",
+        "/local/dashboard",
+        "/local/pair",
+        "/local/tasks",
+        "/local/threads",
+        "/settings/devices",
+        "/pair",
+        "/pair/federated",
+        "/pair/complete",
+    ];
+    let under = |prefix: &str| path.strip_prefix(prefix).is_some_and(|r| !r.is_empty() && !r.contains('/'));
+    pages.contains(&path) || ["/local/threads/", "/i/", "/studio/"].into_iter().any(under)
 }
 
 /// Whether a path is where links of invites lead.

@@ -29,9 +29,16 @@ fn head_is_get_without_a_body() {
 fn unknown_paths_and_methods_are_told_apart() {
     let server = Server::start();
     let before = server.head();
-    for path in
-        ["/", "/v1", "/v1/", "/v2/records", "/v1/records/x/y", "/v1/threads/x/none", "/favicon.ico", "/i/x"]
-    {
+    for path in [
+        "/nothing",
+        "/v1",
+        "/v1/",
+        "/v2/records",
+        "/v1/records/x/y",
+        "/v1/threads/x/none",
+        "/favicon.ico",
+        "/i/x/y",
+    ] {
         server.get(path).refuses(404, "NOT_FOUND");
         server.send(&Ask::new("POST", path)).refuses(404, "NOT_FOUND");
     }

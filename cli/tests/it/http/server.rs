@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Answer, Ask, Connection, exchange},
-    documented::{is_link, is_open, is_readable_anywhere, operation_of},
+    documented::{is_link, is_open, is_page, is_readable_anywhere, operation_of},
 };
 use crate::support::{Instance, Store, wait_until};
 
@@ -179,7 +179,8 @@ fn check_every_answer(ask: &Ask, answer: &Answer) {
     assert_ne!(answer.status, 500, "{shown} {}", answer.text());
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{shown}");
     assert!(answer.all("vary").iter().any(|v| v.eq_ignore_ascii_case("origin")), "{shown}");
-    let policy = if is_open(path) && !is_link(path) { "cross-origin" } else { "same-origin" };
+    let for_itself = is_link(path) || is_page(path);
+    let policy = if is_open(path) && !for_itself { "cross-origin" } else { "same-origin" };
     assert_eq!(answer.header("cross-origin-resource-policy"), Some(policy), "{shown}");
     let id = answer.header("x-request-id").unwrap_or_default();
     let kept =

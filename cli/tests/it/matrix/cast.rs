@@ -270,7 +270,7 @@ impl Field {
             ("quoted", format!("\"{text}\"")),
             ("two in one", format!("{text},{text}")),
             ("with a space", format!("{} {}", &text[..9], &text[9..])),
-            ("long", "spl_prod_".to_owned() + &"0".repeat(600)),
+            ("long", "spl_prod_".to_owned() + "0".repeat(600).as_str()),
             ("very long", "x".repeat(7000)),
             ("no ASCII", "spl_pr\u{f6}d_".to_owned()),
         ]

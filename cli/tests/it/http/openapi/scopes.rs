@@ -2,9 +2,9 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use spl_server::routes::{ROUTES, Route};
+use spl_server::routes::Route;
 
-use super::scope_of;
+use super::{described, scope_of};
 use crate::http::server::Server;
 
 /// In the order of the documents; what needs less comes last.
@@ -53,7 +53,7 @@ fn routes() -> String {
         if !words.is_empty() {
             let _ = writeln!(text, "{words}");
         }
-        let own: Vec<&Route> = ROUTES.iter().filter(|route| scope_of(route) == scope).collect();
+        let own: Vec<&Route> = described().filter(|route| scope_of(route) == scope).collect();
         told += own.len();
         if own.is_empty() {
             continue;
@@ -66,7 +66,7 @@ fn routes() -> String {
             let _ = writeln!(text, "| `{} {}` | {} |", route.method, route.path, freed(route));
         }
     }
-    assert_eq!(told, ROUTES.len(), "a route's scope is in no group");
+    assert_eq!(told, described().count(), "a route's scope is in no group");
     text
 }
 

@@ -1,0 +1,105 @@
+// Where am I, is it there, what needs doing. On a phone without a profile: how to get in.
+
+import { command, fill, h, identifier, notice } from "./dom.js";
+import { get } from "./api.js";
+import { STATES, onState, state } from "./connection.js";
+import { activate, forget, profiles } from "./store.js";
+import { when } from "./time.js";
+import { person } from "./words.js";
+import { scanner } from "./scan.js";
+
+const isPhone = () => matchMedia("(max-width: 639px), (pointer: coarse)").matches;
+
+export async function home(main, { profile, signal, settled, go }) {
+  if (isPhone() && profile && location.pathname !== "/") return go("/local/tasks");
+  const body = h("div", { class: "stack" });
+  fill(main, h("h1", null, "This instance"), body);
+  const render = async () => {
+    if (signal.aborted) return;
+    const next = guidance(state());
+    const kept = await profiles();
+    if (isPhone() && !profile && ["pair", "unreachable", "blocked"].includes(state())) return fill(body, welcome(), next);
+    fill(body, next, state() === "secure" && tiles(), await facts(), kept.length ? list(kept) : null);
+  };
+  signal.addEventListener("abort", onState(render));
+  await settled;
+  await render();
+}
+
+/** What a state means and what to do about it. */
+export function guidance(name) {
+  const { label, dot, next } = STATES[name];
+  if (!next) return null;
+  const lines = next.map((line) => (line.startsWith("spl ") ? command(line) : h("p", null, line)));
+  const again = name === "expired" || name === "pair";
+  return notice(dot === "bad" ? "bad" : "plain", label, ...lines,
+    again && h("details", null, h("summary", null, name === "expired" ? "Re-pair" : "Paste a pairing link"), paste()));
+}
+
+/** Takes a link, a payload or a token that somebody pastes. */
+function paste() {
+  const field = h("textarea", { id: "paste", rows: "2", autocomplete: "off", spellcheck: "false" });
+  const error = h("p", { class: "error", role: "alert" });
+  const form = h("form", { class: "stack", onsubmit: take }, h("div", { class: "field" }, h("label", { for: "paste" }, "Pairing link, payload or token"), field), error, h("div", { class: "actions" }, h("button", { type: "submit" }, "Use it")));
+  async function take(event) {
+    event.preventDefault();
+    const { open } = await import("./view-landing.js");
+    error.textContent = open(field.value.trim()) ?? "";
+    if (error.textContent) field.focus();
+  }
+  return form;
+}
+
+/** What can be done here. */
+function tiles() {
+  const tile = (href, title, text) => h("a", { class: "tile", href }, h("strong", null, title), h("span", { class: "muted" }, text));
+  return h("div", { class: "tiles" },
+    tile("/settings/devices", "Pair a device", "A phone, a laptop, a colleague: one link, taken back with one click."),
+    tile("/local/tasks", "Tasks", "What is to be done, and who does it."),
+    tile("/local/threads", "Threads", "Everything that happened, as it happens."));
+}
+
+async function facts() {
+  let health;
+  try {
+    health = await get("/health", { as: null, quiet: true });
+  } catch {
+    return null;
+  }
+  const row = (name, ...value) => h("div", null, h("dt", null, name), h("dd", null, ...value));
+  return h("dl", { class: "facts" },
+    row("Address", location.origin), row("Identity", identifier(health.instance_did, { head: 18 })),
+    row("Records", Number(health.records).toLocaleString()), row("Version", health.version));
+}
+
+function list(kept) {
+  return h("section", null, h("h2", null, "Signed in on this browser"),
+    h("ul", { class: "cards" }, kept.map((p) => h("li", { class: "card" },
+      h("div", null, h("strong", null, p.device || p.actor), " ", p.active && h("span", { class: "muted" }, "in use")),
+      h("div", { class: "muted" }, h("span", { title: p.actor }, person(p.actor)), " · ", (p.scopes ?? []).join(", "), " · kept ", when(p.keptAt)),
+      !p.encrypted && h("p", { class: "hint" }, "Kept unencrypted: this page is plain http. Over https it would be encrypted."),
+      h("div", { class: "actions" },
+        !p.active && h("button", { type: "button", onclick: () => activate(p.id).then(() => location.reload()) }, "Switch to it"),
+        h("button", { type: "button", class: "quiet", onclick: () => forget(p.id).then(() => location.reload()) }, "Forget"))))));
+}
+
+function welcome() {
+  const error = h("p", { class: "error", role: "alert" });
+  const address = h("input", { id: "address", inputmode: "url", autocomplete: "url", placeholder: "http://100.x.y.z:9100" });
+  const form = h("form", { class: "stack", onsubmit: enter }, h("div", { class: "field" }, h("label", { for: "address" }, "Enter instance URL"), address), error, h("div", { class: "actions" }, h("button", { type: "submit" }, "Go there")));
+  function enter(event) {
+    event.preventDefault();
+    try {
+      const url = new URL(address.value.includes("://") ? address.value : `http://${address.value}`);
+      if (!/^https?:$/.test(url.protocol) || url.host.includes("%")) throw new Error();
+      location.assign(`${url.origin}/local`);
+    } catch {
+      error.textContent = "That is no address: it looks like http://100.64.0.7:9100";
+      address.focus();
+    }
+  }
+  return h("section", { class: "stack" },
+    h("p", null, "This phone is not paired yet. On the computer, choose Devices, or run ", h("code", null, "spl pair --device browser-mobile"), "."),
+    scanner("Scan pairing QR"), form,
+    h("button", { type: "button", disabled: true }, "Browse public records"), h("p", { class: "hint" }, "Comes in a later release."));
+}
