@@ -5,6 +5,7 @@ mod devices;
 mod federated;
 mod keyboard;
 mod kit;
+mod lan;
 mod links;
 mod looks;
 mod pairing;

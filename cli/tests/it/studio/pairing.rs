@@ -28,7 +28,7 @@ fn noted_after(browser: &Browser, moment: &Value) -> i64 {
 }
 
 fn row(id: &str) -> String {
-    format!("article[data-invite=\"{id}\"]")
+    format!("[data-invite=\"{id}\"]")
 }
 
 /// The link on the card of what was made.
@@ -68,6 +68,12 @@ fn a_phone_is_paired_and_the_row_flips_within_a_second() {
     laptop.until("document.querySelector('img.qr').naturalWidth > 0");
     laptop.until("document.querySelector('img.qr').getBoundingClientRect().width >= 240");
     laptop.reads("Waiting for the device");
+    assert_eq!(laptop.reads_code("img.qr"), link.url, "the code is the link");
+    laptop.looks_like((1280, 900), true);
+    assert_eq!(laptop.reads_code("img.qr"), link.url, "in the dark too");
+    let beside = "(() => { const [qr, link] = ['img.qr', 'input[aria-label=\"Pair link\"]'].map((s) => document.querySelector(s).getBoundingClientRect());
+        return link.left >= qr.right && link.top >= qr.top && link.bottom <= qr.bottom; })()";
+    assert_eq!(laptop.value(beside), true, "the code and the link are side by side");
     let issued = home.row(&link.id);
     assert_eq!(issued["scopes"], json!(["records:read", "records:write"]), "{issued}");
     assert_eq!((&issued["max_uses"], &issued["device_label"]), (&json!(1), &json!("My phone")));
@@ -87,7 +93,9 @@ fn a_phone_is_paired_and_the_row_flips_within_a_second() {
     laptop.reads("iPhone 15 joined just now");
     laptop.until(&format!("document.querySelector('{row}').innerText.includes('Redeemed')"));
     laptop.until("document.getElementById('activity-list').innerText.includes('iPhone 15')");
-    laptop.until("document.body.innerText.includes('Has access')");
+    laptop.until(
+        "document.querySelector('#paired [data-account]')?.parentElement.innerText.includes('iPhone 15')",
+    );
     phone.is_at("/local/tasks");
     phone.stands("Connected, secure");
     laptop.was_quiet(&[&home.url()], &[]);

@@ -29,4 +29,4 @@ export function person(did) {
 
 /** Dot of an invite's state. */
 export const DOTS = { active: "ok", redeemed: "off", exhausted: "off", expired: "warn", revoked: "bad" };
-export const NAMES = { active: "Active", redeemed: "Redeemed", exhausted: "Exhausted", expired: "Expired", revoked: "Revoked" };
+export const capital = (word) => word[0].toUpperCase() + word.slice(1);
