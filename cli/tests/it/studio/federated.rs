@@ -46,7 +46,7 @@ fn a_colleague_signs_in_with_an_instance_of_their_own() {
         "whom, first and largest"
     );
     colleague.reads(BOB);
-    colleague.reads("Read everything here");
+    colleague.reads("Read everything there");
     colleague.clicks(&format!("Tell {} who I am", alice.url().trim_start_matches("http://")));
     colleague.until(&format!("location.origin === {}", json!(alice.url())));
     colleague.is_at("/pair/complete");

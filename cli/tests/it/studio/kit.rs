@@ -342,11 +342,15 @@ impl Browser {
             .expect("a tab");
     }
 
-    /// A picture of the whole page.
+    /// A picture of the whole page, on a screen as high as it is: what sticks to an edge is at the page's.
     pub(super) fn is_photographed(&self, name: &str) {
-        // What sticks to a place on the screen is at that of the top.
         self.script("scrollTo(0, 0);", Vec::new());
+        let size = self.value("[innerWidth, innerHeight, document.scrollingElement.scrollHeight]");
+        let side = |i: usize| size[i].as_u64().expect("a side");
+        let of_height = |height: u64| json!({ "width": side(0), "height": height, "deviceScaleFactor": 1, "mobile": side(0) < 640 });
+        self.cdp("Emulation.setDeviceMetricsOverride", of_height(side(2)));
         let taken = self.cdp("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
+        self.cdp("Emulation.setDeviceMetricsOverride", of_height(side(1)));
         let picture = taken["data"].as_str().expect("a picture");
         let picture = data_encoding::BASE64.decode(picture.as_bytes()).expect("base64");
         let directory = target().join("studio-shots");

@@ -3,6 +3,7 @@
 mod access;
 mod devices;
 mod federated;
+mod guide;
 mod keyboard;
 mod kit;
 mod lan;

@@ -53,7 +53,7 @@ async function choose(main, ask, origin, profile) {
     h("p", { class: "lead" }, "You are about to introduce yourself to"),
     h("h1", { class: "origin" }, origin),
     h("dl", { class: "facts" },
-      Array.isArray(ask.scopes) && h("div", null, h("dt", null, "The link says you get"), h("dd", null, grants(ask.scopes.map(String)))),
+      Array.isArray(ask.scopes) && h("div", null, h("dt", null, "The link says you get"), h("dd", null, grants(ask.scopes.map(String), null, "there"))),
       expires && h("div", null, h("dt", null, "The link says until"), h("dd", null, until(ask.expires_at)))),
     choice,
     notice("plain", null, "Everything but the address is the link’s own claim. Your instance signs who you are for that address only, for one minute, once."),

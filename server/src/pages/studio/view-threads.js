@@ -20,7 +20,7 @@ async function list(main, title, path, table, signal) {
   fill(main, h("h1", null, title), body);
   const read = async () => {
     const all = await rows(path, 200);
-    if (!signal.aborted) table.set(all);
+    if (!signal.aborted) table.set(all.map((t) => ({ id: t.thread, ...t })));
   };
   try {
     await read();
@@ -36,14 +36,14 @@ const to = (id, text) => h("a", { href: `/local/threads/${encodeURIComponent(id)
 const status = (name) => badge(DOTS[name] ?? "off", name);
 
 export function threads(main, { signal }) {
-  const table = new Table("Threads", ["Thread", "Status", "Records", "Last"], "No thread is visible here yet. On the command line: spl intend \"make tea\"",
+  const table = new Table("Threads", ["Thread", "Status", "Records", "Last record"], "No thread is visible here yet. On the command line: spl intend \"make tea\"",
     (t) => ({ cells: [to(t.id, t.id), status(t.status), t.record_count, when(t.last_activity), null] }));
   return list(main, "Threads", "/v1/threads?limit=200", table, signal);
 }
 
 export function tasks(main, { signal }) {
   const table = new Table("Tasks", ["Task", "Status", "Assigned to", "Priority"], "No tasks. On the command line: spl task add \"water the plants\"",
-    (t) => ({ cells: [to(t.thread ?? t.id, t.goal ?? t.alias ?? t.id), status(t.status), person(t.assigned_to), t.priority ?? "—", null] }));
+    (t) => ({ cells: [to(t.thread, t.goal ?? t.alias), status(t.status), t.assigned_to ? person(t.assigned_to) : "nobody", t.priority ?? "—", null] }));
   return list(main, "Tasks", "/v1/tasks?limit=200", table, signal);
 }
 

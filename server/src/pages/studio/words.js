@@ -1,9 +1,9 @@
 // What scopes and states mean, in words.
 
 /** What a token with these scopes may do, in one sentence. */
-export function grants(scopes, target) {
+export function grants(scopes, target, place = "here") {
   const has = (name) => scopes.includes(name);
-  const where = !target || target.kind === "instance" ? "everything here"
+  const where = !target || target.kind === "instance" ? `everything ${place}`
     : target.kind === "thread" ? `the thread ${target.thread_id} only` : `the namespace ${target.namespace} only`;
   if (has("admin")) return "Administer this instance: everything, accounts and tokens included";
   if (has("records:read") && has("records:write")) return `Read and write ${where}`;
