@@ -33,6 +33,7 @@ use axum::{
     routing::{any, delete, get, post},
 };
 use spl_projections::invites::is_invite_id;
+use tower_http::compression::CompressionLayer;
 
 pub(crate) use self::invites::{InviteRates, row::Rows};
 pub(crate) use self::table::route_of;
@@ -81,8 +82,9 @@ pub(crate) fn is_open(path: &str) -> bool {
 pub(crate) fn router(app: App) -> Router {
     let pages =
         pages::PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, get(pages::page)));
+    // They are the same for everybody: their length, once compressed, tells nothing.
+    let pages = pages.route("/studio/{file}", get(pages::file)).layer(CompressionLayer::new());
     pages
-        .route("/studio/{file}", get(pages::file))
         .route("/v1/records", get(records::list).post(records::create))
         .route("/v1/records/query", post(query::run))
         .route("/v1/records/{id}", get(records::get))

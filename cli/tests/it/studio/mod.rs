@@ -10,6 +10,7 @@ mod lan;
 mod links;
 mod looks;
 mod pairing;
+mod robust;
 mod served;
 mod states;
 mod strict;

@@ -108,7 +108,7 @@ fn every_page_is_the_same_and_says_nothing_of_an_invite() {
 fn the_pages_are_small_and_ask_for_what_is_served() {
     let home = Home::memory();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src/pages/studio");
-    let mut size = 0;
+    let (mut size, mut sent) = (0, 0);
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
         let content = fs::read(&path).expect("a file");
@@ -119,6 +119,9 @@ fn the_pages_are_small_and_ask_for_what_is_served() {
         let reply = home.node.anyone().get(&at).is(200);
         has_headers(&reply, &at);
         assert_eq!(reply.body, content, "{name} is served as it is");
+        let zipped = home.node.anyone().header("accept-encoding", "gzip, deflate, br").get(&at).is(200);
+        assert!(zipped.header("content-encoding") == Some("gzip") || content.len() < 1024, "{name}");
+        sent += zipped.body.len();
         let kind = reply.header("content-type").unwrap_or_default().to_owned();
         let expected = match name.rsplit('.').next().unwrap_or_default() {
             "js" => "text/javascript",
@@ -159,7 +162,9 @@ fn the_pages_are_small_and_ask_for_what_is_served() {
             assert_eq!(addresses, known, "{name} names another address");
         }
     }
-    assert!((1024..100 * 1024).contains(&size), "{size} bytes");
+    // What a browser loads for all pages together, and what there is to read.
+    assert!((1024..100 * 1024).contains(&sent), "{sent} bytes are sent");
+    assert!(size < 112 * 1024, "{size} bytes");
     let manifest = home.node.anyone().get("/studio/manifest.webmanifest").is(200).json();
     for icon in manifest["icons"].as_array().expect("icons") {
         home.node.anyone().get(icon["src"].as_str().expect("a path")).is(200);

@@ -46,7 +46,7 @@ export function toPayload(value) {
 export function originOf(text, scheme = "") {
   try {
     const url = new URL(String(text).includes("://") ? text : scheme + text);
-    return /^https?:$/.test(url.protocol) && !url.host.includes("%") ? url.origin : null;
+    return /^https?:$/.test(url.protocol) && !url.host.includes("%") && !url.username && !url.password ? url.origin : null;
   } catch {
     return null;
   }

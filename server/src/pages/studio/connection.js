@@ -1,45 +1,24 @@
 // Where this browser stands with the instance: one of a few states, each with what to do next.
 
-import { get, watchAnswers } from "./api.js";
+import { get, signInWith, watchAnswers } from "./api.js";
+import { settle } from "./renewal.js";
 import { activeProfile } from "./store.js";
 
-/** Every state: its dot, its words, and what to do. */
+const PAIR = "spl pair --device browser-chrome";
+/** Every state: its dot, its words, a mark, and what to do: text, and commands. */
 export const STATES = {
-  asking: { dot: "off", label: "Looking for the instance", next: null },
-  unreachable: {
-    dot: "off", label: "No instance reachable",
-    next: ["It does not answer at this address.", "On the machine it runs on, start it:", "spl serve --daemon"],
-  },
-  blocked: {
-    dot: "off", label: "Browser blocked the connection",
-    next: ["This browser does not let the page reach devices on the local network.", "Allow “Local network access” for this site in the browser’s site settings, then reload."],
-  },
-  insecure: {
-    dot: "warn", label: "Connected, insecure mode", mark: "DEV MODE",
-    next: ["It runs with --insecure-localhost: whoever works on that machine reads and writes without a token.", "To ask for tokens again:", "spl serve --stop && spl serve --daemon"],
-  },
-  open: {
-    dot: "warn", label: "Connected, without tokens", mark: "OPEN",
-    next: ["Records can be read and written without a token. Devices and invites still need one."],
-  },
-  bootstrap: {
-    dot: "warn", label: "Pair required",
-    next: ["Nobody has an account here yet. On the machine it runs on:", "spl up"],
-  },
-  pair: {
-    dot: "warn", label: "Pair required",
-    next: ["This browser has no token for this instance. On a machine that is signed in:", "spl pair --device browser-chrome"],
-  },
-  secure: { dot: "ok", label: "Connected, secure", next: null },
-  narrow: {
-    dot: "warn", label: "Token too narrow",
-    next: ["The token that this browser holds cannot read records here. On a machine that is signed in, make one that can:", "spl pair --device browser-chrome --scopes records:read,records:write"],
-  },
-  expired: {
-    dot: "bad", label: "Token expired or revoked",
-    next: ["The token that this browser holds opens nothing any more. On a machine that is signed in:", "spl pair --device browser-chrome"],
-  },
-  reconnecting: { dot: "warn", label: "Reconnecting", next: ["The connection broke off. It is tried again by itself."] },
+  asking: ["off", "Looking for the instance"],
+  unreachable: ["off", "No instance reachable", "", "It does not answer at this address. On the machine it runs on:", "spl serve --daemon"],
+  blocked: ["off", "Browser blocked the connection", "", "This browser does not let the page reach devices on the local network. Allow “Local network access” for this site in its site settings, then reload."],
+  insecure: ["warn", "Connected, insecure mode", "DEV MODE", "It runs with --insecure-localhost: whoever works on that machine needs no token. To ask for tokens again:", "spl serve --stop && spl serve --daemon"],
+  open: ["warn", "Connected, without tokens", "OPEN", "Records can be read and written without a token. Devices and invites still need one."],
+  bootstrap: ["warn", "Pair required", "", "Nobody has an account here yet. On the machine it runs on:", "spl up"],
+  pair: ["warn", "Pair required", "", "This browser has no token for this instance. Where somebody is signed in:", PAIR],
+  secure: ["ok", "Connected, secure"],
+  narrow: ["warn", "Token too narrow", "", "The token of this browser cannot read records. Where somebody is signed in:", `${PAIR} --scopes records:read,records:write`],
+  expired: ["bad", "Token expired or revoked", "", "The token of this browser opens nothing any more. Where somebody is signed in:", PAIR],
+  unkept: ["off", "This browser keeps nothing", "", "Site data is blocked here, or there is no room left. Allow it for this site, or leave the private window; then reload."],
+  reconnecting: ["warn", "Reconnecting", "", "The connection broke off. It is tried again by itself."],
 };
 
 let current = "asking";
@@ -47,6 +26,7 @@ let version = null;
 const listeners = new Set();
 
 export const state = () => current;
+export const isConnected = () => ["secure", "narrow", "open", "insecure"].includes(current);
 
 /** Calls back with each change. */
 export function onState(callback) {
@@ -75,19 +55,24 @@ export async function find() {
   let health;
   try {
     health = await get("/health", { as: null, quiet: true });
+    notice(health.version);
   } catch {
-    become((await blockedByBrowser()) ? "blocked" : "unreachable");
-    return null;
+    return become((await blockedByBrowser()) ? "blocked" : "unreachable");
   }
-  notice(health.version);
-  const mode = health.auth.mode;
-  const profile = await activeProfile();
+  const { mode } = health.auth;
+  let profile;
+  try {
+    profile = await activeProfile();
+    if (profile?.next) profile = await settle(profile.id).then(activeProfile);
+  } catch {
+    return become("unkept");
+  }
+  signInWith(profile?.token ?? null);
   if (mode === "insecure_localhost") become("insecure");
   else if (mode === "bootstrap") become("bootstrap");
   else if (mode === "open" && !profile) become("open");
   else if (!profile) become("pair");
   else await check(profile);
-  return health;
 }
 
 async function check(profile) {
@@ -95,7 +80,7 @@ async function check(profile) {
     const { caller } = await get("/v1/identity", { as: profile.token, quiet: true });
     become(reads(caller.scopes) ? "secure" : "narrow");
   } catch (error) {
-    become(error.status === 401 ? "expired" : error.status ? "secure" : "unreachable");
+    become({ 401: "expired", 403: "narrow" }[error.status] ?? "unreachable");
   }
 }
 

@@ -1,17 +1,21 @@
-// Elements are made here, and nowhere else. Text becomes text nodes: what somebody wrote into a record, a label or an
-// answer is never read as markup.
+// Elements are made here, and nowhere else. Text becomes text nodes: what somebody wrote is never read as markup.
 
 import { capital } from "./words.js";
 
-/** Makes an element: `h("p", { class: "hint" }, "text", child)`. Event listeners are `on…` functions. */
-export function h(tag, attributes, ...children) {
+/** Makes an element: `h("p.hint", { title: "…" }, "text", child)`, where attributes may be left out. Event listeners are
+ * `on…` functions. */
+export function h(what, attributes, ...children) {
+  const [tag, ...classes] = what.split(".");
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes ?? {})) {
+  element.className = classes.join(" ");
+  if (tag === "button") element.type = tag;
+  if (attributes?.constructor !== Object) children.unshift(attributes);
+  else for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "class") element.className += ` ${value}`;
     else if (name === "value") element.value = value;
-    else if (value === true) element.setAttribute(name, "");
-    else element.setAttribute(name, String(value));
+    else element.setAttribute(name, value === true ? "" : value);
   }
   add(element, children);
   return element;
@@ -52,18 +56,18 @@ export function announce(text) {
 
 /** Dot and word: a state is never a colour alone. */
 export function badge(kind, text) {
-  return h("span", { class: `badge badge-${kind}` }, h("span", { class: "dot", "aria-hidden": "true" }), text);
+  return h("span", { class: `badge badge-${kind}` }, h("span.dot", { "aria-hidden": "true" }), text);
 }
 
 /** A long name, shortened in the middle, with the whole of it on hover and a button that copies it. */
 export function identifier(text, { head = 10, tail = 6 } = {}) {
   const short = text.length > head + tail + 1 ? `${text.slice(0, head)}…${text.slice(-tail)}` : text;
-  return h("span", { class: "identifier" }, h("code", { title: text }, short), copyButton(text, "Copy"));
+  return h("span.identifier", h("code", { title: text }, short), copyButton(text, "Copy"));
 }
 
 /** A button that copies a text and says so. */
 export function copyButton(text, label) {
-  const button = h("button", { type: "button", class: "quiet", onclick: copy }, label);
+  const button = h("button", { class: "quiet", onclick: copy }, label);
   async function copy() {
     const copied = await toClipboard(text);
     button.textContent = copied ? "Copied" : "Select and copy";
@@ -79,7 +83,7 @@ async function toClipboard(text) {
     return true;
   } catch {
     // Without a secure context there is no clipboard: the old way, through a field.
-    const field = h("textarea", { class: "visually-hidden", "aria-hidden": "true", value: text });
+    const field = h("textarea.visually-hidden", { "aria-hidden": "true", value: text });
     document.body.append(field);
     field.select();
     const copied = document.execCommand("copy");
@@ -90,18 +94,18 @@ async function toClipboard(text) {
 
 /** A notice: what happened, what it means, what to do next. */
 export function notice(kind, title, ...rest) {
-  return h("div", { class: `notice notice-${kind}`, role: kind === "bad" ? "alert" : undefined },
-    title && h("strong", null, title), ...rest.map((r) => (typeof r === "string" ? h("p", null, r) : r)));
+  return h("div", { class: `notice notice-${kind}`, role: kind === "bad" && "alert" },
+    title && h("strong", title), ...rest.map((r) => (typeof r === "string" ? h("p", r) : r)));
 }
 
 /** A command to type. */
 export function command(text) {
-  return h("p", { class: "command" }, h("code", null, text), copyButton(text, "Copy"));
+  return h("p.command", h("code", text), copyButton(text, "Copy"));
 }
 
 /** A hint with the command in it, if it names one: text, then the command to type. */
 export function hinted(text) {
   if (!text) return null;
   const [, before, what] = /^(.*?)[`\s]*\b(spl [a-z][^`]*?)`?$/.exec(text) ?? [null, text];
-  return [before && h("p", null, capital(before)), what && command(what)];
+  return [before && h("p", capital(before)), what && command(what)];
 }

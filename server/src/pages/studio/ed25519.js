@@ -1,5 +1,4 @@
-// The public key of an Ed25519 seed, for pages without SubtleCrypto (RFC 8032, section 5.1.5). Only this half: an
-// invite is redeemed with a public key, and nothing is ever signed by a page.
+// The public key of an Ed25519 seed, for pages without SubtleCrypto (RFC 8032, section 5.1.5). Nothing is signed by a page.
 
 import { sha512 } from "./hash.js";
 

@@ -4,10 +4,10 @@ import { h } from "./dom.js";
 
 /** A control under its label. */
 export function field(label, control, hint) {
-  return h("div", { class: "field" }, h("label", { for: control.id }, label), control, hint && h("p", { class: "hint" }, hint));
+  return h("div.field", h("label", { for: control.id }, label), control, hint && h("p.hint", hint));
 }
 
-const errorPlace = () => h("p", { class: "error", role: "alert" });
+const errorPlace = () => h("p.error", { role: "alert" });
 
 /** Runs `act` while a button is off. What is wrong is said: what it gives, or what it was refused with. */
 export async function attempt(button, error, act) {
@@ -31,12 +31,12 @@ export function entry(label, control, name, isPrimary, take) {
     if (await attempt(button, error, () => take(control.value.trim()))) control.focus();
     button.disabled = false;
   };
-  return h("form", { class: "stack", onsubmit: submit }, field(label, control), error, h("div", { class: "actions" }, button));
+  return h("form.stack", { onsubmit: submit }, field(label, control), error, h("div.actions", button));
 }
 
 /** A button that asks for something, and the place where it says why that was refused. */
 export function asking(name, attributes, act) {
   const error = errorPlace();
-  const button = h("button", { type: "button", ...attributes, onclick: () => attempt(button, error, act) }, name);
+  const button = h("button", { ...attributes, onclick: () => attempt(button, error, act) }, name);
   return [button, error];
 }

@@ -1,5 +1,4 @@
-// SHA-256 and SHA-512 for pages without SubtleCrypto: plain http on an address that is not this machine's. FIPS 180-4.
-// One routine for both, on BigInt words: what is hashed here is a token or a key.
+// SHA-256 and SHA-512 (FIPS 180-4) for pages without SubtleCrypto: one routine for both, on BigInt words.
 
 const PRIMES = primes(80);
 

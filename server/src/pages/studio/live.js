@@ -1,23 +1,27 @@
-// Server-sent events over fetch: the bearer goes in a header, which EventSource cannot send. Resumes after the last
-// event that came, waits longer after each failure, never all clients at once, and never asks by polling.
+// Server-sent events over fetch: EventSource sends no bearer. Resumes after the last event, waits longer after each failure,
+// and never all clients at once.
 
 import { credential } from "./api.js";
-import { become, find, state as standing } from "./connection.js";
+import { become, find, isConnected, state as standing } from "./connection.js";
 
 const WAIT_MIN = 500;
 const WAIT_MAX = 30_000;
-const CONNECTED = new Set(["secure", "narrow", "open", "insecure"]);
 
-/** Follows a stream until `signal` ends it: `each(name, data)`. */
-export async function follow(path, each, signal) {
+/** Follows a stream until `signal` ends it: `each(name, data)`. Kept when it has begun, or cannot: what is read then misses
+ * nothing of what comes after. */
+export function follow(path, each, signal) {
+  return new Promise((begun) => { go(path, each, signal, begun); });
+}
+
+async function go(path, each, signal, begun) {
   let last = null;
   let wait = WAIT_MIN;
   while (!signal.aborted) {
-    let ended = "broken";
+    let ended = false;
     // A page that nobody looks at holds no connection, of which a browser has six: it goes on where it was.
     await seen(signal);
     const connection = new AbortController();
-    const hide = () => { if (document.hidden) connection.abort(); };
+    const hide = () => { if (document.hidden) connection.abort("hidden"); };
     const stop = () => connection.abort();
     document.addEventListener("visibilitychange", hide);
     signal.addEventListener("abort", stop);
@@ -26,16 +30,17 @@ export async function follow(path, each, signal) {
       if (credential()) headers.authorization = `Bearer ${credential()}`;
       if (last !== null) headers["last-event-id"] = last;
       const response = await fetch(path, { headers, signal: connection.signal, cache: "no-store", credentials: "omit", redirect: "error" });
-      // What was sent as credential opens this no more, or never did: where the browser stands is asked anew.
-      if (response.status === 401) return find();
-      if (response.status === 403) return null;
+      ended = response.status === 401;
+      // Further than the instance has ever been: it went back to an older state, and so has all that is shown.
+      if (response.status === 400 && last !== null) return document.dispatchEvent(new Event("stale"));
+      if (response.status === 403 || response.status === 400) return begun();
       if (response.ok) {
         await read(response.body, (event) => {
           if (event.id !== undefined) last = event.id;
           wait = WAIT_MIN;
           if (standing() === "reconnecting") find();
-          if (event.name === "heartbeat") return;
-          if (event.name === "error") ended = "revoked";
+          if (event.name === "heartbeat") begun();
+          else if (event.name === "error") ended = true;
           else if (event.name !== "server_shutdown") each(event.name, JSON.parse(event.data));
         });
       }
@@ -45,10 +50,14 @@ export async function follow(path, each, signal) {
       document.removeEventListener("visibilitychange", hide);
       signal.removeEventListener("abort", stop);
     }
-    if (signal.aborted) return null;
-    if (connection.signal.aborted) continue;
-    if (ended === "revoked") return find();
-    if (CONNECTED.has(standing())) become("reconnecting");
+    begun();
+    if (connection.signal.reason === "hidden" || signal.aborted) continue;
+    connection.abort();
+    // What was sent as credential opens this no more: another tab may have put another in its place.
+    if (ended) {
+      await find();
+      if (!isConnected()) return;
+    } else if (isConnected()) become("reconnecting");
     await pause(wait * (0.5 + Math.random()), signal);
     wait = Math.min(wait * 2, WAIT_MAX);
   }
@@ -98,8 +107,9 @@ function parse(part) {
 function pause(ms, signal) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+    const now = () => { clearTimeout(timer); resolve(); };
+    signal.addEventListener("abort", now, { once: true });
     // Back online: at once.
-    window.addEventListener("online", () => { clearTimeout(timer); resolve(); }, { once: true });
+    window.addEventListener("online", now, { once: true, signal });
   });
 }

@@ -4,9 +4,9 @@ import { announce, copyButton, fill, h, hinted, notice } from "./dom.js";
 import { post, rows } from "./api.js";
 import { attempt, field } from "./form.js";
 import { grants, level, person } from "./words.js";
-import { left, when } from "./time.js";
+import { left } from "./time.js";
 
-const TTLS = [["15 minutes", 900], ["1 hour", 3600], ["24 hours", 86400], ["7 days", 604800]];
+const TTLS = [[900, "15 minutes"], [3600, "1 hour"], [86400, "24 hours"], [604800, "7 days"]];
 const LEVELS = [["reader", "reader: look"], ["contributor", "contributor: look and write"], ["admin", "admin: everything"]];
 const USES = [[1, "1"], [5, "5"], [10, "10"]];
 const HOLDERS = [["*", "guest, federated"], ["guest", "guest"], ["federated", "federated"]];
@@ -27,22 +27,25 @@ export class PairingForm {
   }
 
   form(given = {}) {
-    const select = (id, options, chosen) => h("select", { id, name: id }, options.map(([value, text]) => h("option", { value, selected: String(value) === String(chosen) }, text)));
-    this.error = h("p", { class: "error", role: "alert" });
+    // What a template has and the form does not offer is one more choice.
+    const select = (id, options, chosen, other = chosen) => h("select", { id, name: id },
+      (options.some(([value]) => String(value) === String(chosen)) ? options : [...options, [chosen, other]]).map(([value, text]) => h("option", { value, selected: String(value) === String(chosen) }, text)));
+    this.error = h("p.error", { role: "alert" });
     this.choice = h("select", { id: "template", onchange: (event) => this.fillIn(event.target.value) });
     this.listTemplates();
-    this.element = h("form", { class: "stack", onsubmit: (event) => this.submit(event) },
+    this.element = h("form.stack", { onsubmit: (event) => this.submit(event) },
       field("Templates", this.choice),
       field("Label", h("input", { id: "label", name: "label", maxlength: "128", placeholder: "My phone", autocomplete: "off", value: given.label ?? "" })),
       field("Access level", select("level", LEVELS, given.level ?? "contributor")),
-      h("div", { class: "pair-of" },
-        field("Expires in", select("ttl", TTLS.map(([text, seconds]) => [seconds, text]), given.ttl ?? 900)),
+      h("div.pair-of",
+        field("Expires in", select("ttl", TTLS, given.ttl ?? 900, left(Date.now() + given.ttl * 1000))),
         field("Max uses", select("uses", USES, given.uses ?? 1))),
-      h("details", { open: given.advanced }, h("summary", null, "Advanced"),
+      h("details", { open: given.advanced }, h("summary", "Advanced"),
         field("Accept holder types", select("accept", HOLDERS, given.accept ?? "*"), "Federated: somebody with an instance of their own, which vouches for them."),
         field("Notes", h("textarea", { id: "notes", name: "notes", maxlength: "280", rows: "2", value: given.notes ?? "" }), "For the list and the trail.")),
+      this.template && h("p.hint", grants(this.template.scopes, this.template.scope_target), "."),
       this.error,
-      h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Generate pair link"), h("button", { type: "button", class: "quiet", onclick: (event) => this.save(event.target) }, "Save as template")));
+      h("div.actions", h("button", { type: "submit", class: "primary" }, "Generate pair link"), h("button", { class: "quiet", onclick: (event) => this.save(event.target) }, "Save as template")));
     fill(this.place, this.element);
   }
 
@@ -54,16 +57,22 @@ export class PairingForm {
 
   fillIn(id) {
     const t = this.templates.find((one) => one.template_id === id);
-    if (!t) return;
+    this.template = t;
+    if (!t) return this.form();
     const accept = t.accept_holder_types.length > 1 ? "*" : t.accept_holder_types[0];
     this.form({ label: t.device_label ?? "", level: level(t.scopes), ttl: t.ttl_seconds, uses: t.max_uses, accept, notes: t.notes, advanced: Boolean(t.notes) || accept !== "*" });
     this.choice.value = id;
     this.element.querySelector("#label").focus();
   }
 
+  /** What is asked for. What a template has beyond the form is its own: where, how long a token lives, other scopes. */
   body() {
     const { label, level: preset, ttl, uses, accept, notes } = this.values();
-    const body = { preset, ttl_seconds: Number(ttl), max_uses: Number(uses), accept_holder_types: [accept] };
+    const body = { ttl_seconds: Number(ttl), max_uses: Number(uses), accept_holder_types: [accept] };
+    const t = this.template;
+    if (t) Object.assign(body, { scope_target: t.scope_target, bearer_ttl_seconds: t.bearer_ttl_seconds });
+    if (t && preset === level(t.scopes)) body.scopes = t.scopes;
+    else body.preset = preset;
     if (label.trim()) body.device_label = label.trim();
     if (notes.trim()) body.notes = notes.trim();
     return body;
@@ -72,7 +81,7 @@ export class PairingForm {
   async submit(event) {
     event.preventDefault();
     await this.tried(this.element.querySelector("[type=submit]"), async () => {
-      const row = await post("/v1/invites", this.body());
+      const row = await post("/v1/invites", { ...this.body(), template_id: this.template?.template_id });
       this.card(row);
       this.made(row);
     });
@@ -101,22 +110,22 @@ export class PairingForm {
 
   card(row) {
     this.shown = row.invite_id;
-    const countdown = h("span", { class: "countdown" }, left(row.expires_at));
+    const countdown = h("span.countdown", left(row.expires_at));
     const timer = setInterval(() => { if (!countdown.isConnected) clearInterval(timer); else countdown.textContent = left(row.expires_at) || "over"; }, 1000);
-    this.waiting = h("p", { class: "waiting", role: "status" }, "Waiting for the device…");
+    this.waiting = h("p.waiting", { role: "status" }, "Waiting for the device…");
     const link = h("input", { readonly: true, value: row.redirect_url, "aria-label": "Pair link", onclick: (event) => event.target.select() });
     const devices = row.max_uses > 1 ? `, for up to ${row.max_uses} devices` : "";
-    const another = h("button", { type: "button", onclick: () => { this.shown = null; this.form(); this.element.querySelector("#label").focus(); } }, "Pair another");
-    fill(this.place, h("div", { class: "result" },
-      h("img", { class: "qr", alt: "QR code of the pair link", src: `data:image/svg+xml,${encodeURIComponent(row.qr_svg)}`, width: "264", height: "264" }),
-      h("div", { class: "stack" },
-        h("p", null, h("strong", null, row.device_label ?? "Without a label"), h("br"), `${grants(row.scopes, row.scope_target)}${devices}.`),
-        h("p", null, "Point the camera of the device at the code, or open the link on it:"),
-        h("div", { class: "copy" }, link, copyButton(row.redirect_url, "Copy link")),
-        h("p", { class: "muted" }, "Good for another ", countdown),
+    const another = h("button", { onclick: () => { this.shown = null; this.form(); this.element.querySelector("#label").focus(); } }, "Pair another");
+    fill(this.place, h("div.result",
+      h("img.qr", { alt: "QR code of the pair link", src: `data:image/svg+xml,${encodeURIComponent(row.qr_svg)}`, width: "264", height: "264" }),
+      h("div.stack",
+        h("p", h("strong", row.device_label ?? "Without a label"), h("br"), `${grants(row.scopes, row.scope_target)}${devices}.`),
+        h("p", "Point the camera of the device at the code, or open the link on it:"),
+        h("div.copy", link, copyButton(row.redirect_url, "Copy link")),
+        h("p.muted", "Good for another ", countdown),
         this.waiting,
         row.warnings.map((text) => notice("warn", null, hinted(text))),
-        h("div", { class: "actions" }, another, h("button", { type: "button", class: "quiet", onclick: () => print() }, "Print")))));
+        h("div.actions", another, h("button", { class: "quiet", onclick: () => print() }, "Print")))));
     announce("The pair link is ready");
   }
 
@@ -125,7 +134,8 @@ export class PairingForm {
     const row = this.shown && known.get(this.shown);
     if (!row || !this.waiting) return;
     const last = row.redemptions.at(-1);
-    if (row.state === "revoked" && !row.redemptions.some((one) => one.live)) fill(this.waiting, "Revoked: the link opens nothing any more");
-    else if (last) fill(this.waiting, `${last.holder_label ?? person(last.holder_did)} joined `, when(last.at));
+    const over = { expired: "Nobody used the link in time", revoked: "Revoked: the link opens nothing any more" }[row.state];
+    const text = over && !row.redemptions.some((one) => one.live) ? over : last ? `${last.holder_label ?? person(last.holder_did)} joined just now` : null;
+    if (text && this.waiting.textContent !== text) fill(this.waiting, text);
   }
 }

@@ -4,26 +4,29 @@ import { fill, h } from "./dom.js";
 
 /** A button that opens the camera and follows what it reads. */
 export function scanner(label) {
-  const place = h("div", { class: "scanner" });
-  const button = h("button", { type: "button", class: "primary", onclick: start }, label);
-  const hint = h("p", { class: "hint" });
+  const place = h("div.scanner");
+  const button = h("button", { class: "primary", onclick: start }, label);
+  const hint = h("p.hint");
   async function start() {
     if (!("BarcodeDetector" in window) || !navigator.mediaDevices) {
       hint.textContent = "This browser reads no codes here. Point the phone’s own camera at the code: it opens the link.";
       return;
     }
     const video = h("video", { playsinline: true, muted: true });
-    fill(place, video);
+    let stream;
+    const stop = () => { view.remove(); stream?.getTracks().forEach((track) => track.stop()); };
+    const view = h("div", video, h("button", { onclick: stop }, "Stop"));
+    fill(place, view);
     try {
-      const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       video.srcObject = stream;
       await video.play();
       await look(video);
-      stream.getTracks().forEach((track) => track.stop());
     } catch {
       hint.textContent = "The camera is not available. Allow it for this site, or use the phone’s own camera.";
+    } finally {
+      stop();
     }
-    fill(place);
   }
   async function look(video) {
     const detector = new BarcodeDetector({ formats: ["qr_code"] });
@@ -34,5 +37,5 @@ export function scanner(label) {
       await new Promise((resolve) => requestAnimationFrame(resolve));
     }
   }
-  return h("div", null, button, place, hint);
+  return h("div", button, place, hint);
 }

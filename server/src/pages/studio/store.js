@@ -1,11 +1,12 @@
-// What this browser keeps, for this origin only: profiles with their tokens, in IndexedDB. Encrypted with a key that
-// never leaves the browser where the page is a secure context; in the clear elsewhere, which the pages say.
+// What this browser keeps, for this origin only: profiles with their tokens. Encrypted with a key that never leaves the
+// browser where the page is a secure context; in the clear elsewhere, which the pages say.
 
 import { isSecure } from "./secrets.js";
 
 const NAME = "spl-studio";
 const channel = new BroadcastChannel("spl-studio");
 
+/** Where the browser lets a page keep anything: else this is refused, again with each attempt. */
 function open() {
   return new Promise((resolve, reject) => {
     const request = indexedDB.open(NAME, 1);
@@ -18,16 +19,23 @@ function open() {
   });
 }
 
-const database = open();
+let database = null;
 
+/** What `work` asks of a store, in one transaction: done when that is on the disk. */
 async function run(store, mode, work) {
-  const transaction = (await database).transaction(store, mode);
-  return new Promise((resolve, reject) => {
-    const request = work(transaction.objectStore(store));
-    transaction.oncomplete = () => resolve(request.result);
-    transaction.onerror = () => reject(transaction.error);
-    transaction.onabort = () => reject(transaction.error);
-  });
+  try {
+    database ??= open();
+    const transaction = (await database).transaction(store, mode);
+    return await new Promise((resolve, reject) => {
+      const request = work(transaction.objectStore(store));
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onerror = transaction.onabort = () => reject(transaction.error);
+    });
+  } catch (error) {
+    if (error?.name === "ConstraintError") throw error;
+    database = null;
+    throw new Error("This browser keeps nothing here: site data is blocked, or there is no room left");
+  }
 }
 
 const kept = (name) => run("kept", "readonly", (s) => s.get(name));
@@ -45,7 +53,7 @@ async function cipherKey() {
   }
 }
 
-async function seal(token) {
+export async function seal(token) {
   if (!isSecure()) return { plain: token };
   const iv = crypto.getRandomValues(new Uint8Array(12));
   const data = await crypto.subtle.encrypt({ name: "AES-GCM", iv }, await cipherKey(), new TextEncoder().encode(token));
@@ -63,17 +71,28 @@ async function unseal(sealed) {
   }
 }
 
-/** Keeps the private half of the key that an account was made for: not to be taken out, where the browser can do so. */
-export function keepHolderKey(account, key) {
-  return run("kept", "readwrite", (s) => s.put(key, `holder:${account}`));
+/** Keeps the private half of a key, before it is used and under the account's name after: not to be taken out, where the
+ * browser can do so. */
+export async function keepHolderKey(name, key, before) {
+  await run("kept", "readwrite", (s) => s.put(key, `holder:${name}`));
+  if (before) await run("kept", "readwrite", (s) => s.delete(`holder:${before}`));
 }
 
-/** Keeps a profile and makes it the active one. */
-export async function keepProfile({ id, token, device, actor, scopes, expiresAt, origin = location.origin }) {
+/** Keeps a profile, and makes it the active one if asked to, or if there is no other. */
+export async function keepProfile({ id, token, device, actor, scopes, expiresAt }, isActive = true) {
   const sealed = await seal(token);
-  const profile = { id, device, actor, scopes, expiresAt, origin, sealed, keptAt: new Date().toISOString() };
-  await run("profiles", "readwrite", (s) => s.put(profile));
-  await activate(id);
+  await run("profiles", "readwrite", (s) => s.put({ id, device, actor, scopes, expiresAt, origin: location.origin, sealed, keptAt: new Date().toISOString() }));
+  if (isActive || !(await activeProfile())) await activate(id);
+}
+
+/** Changes what is kept of a profile, unless it was forgotten meanwhile: which one is in use stays as it is. */
+export async function changeProfile(id, change) {
+  await run("profiles", "readwrite", (s) => {
+    const found = s.get(id);
+    found.onsuccess = () => { if (found.result) s.put({ ...found.result, ...change }); };
+    return found;
+  });
+  channel.postMessage("changed");
 }
 
 export async function activate(id) {
@@ -87,7 +106,7 @@ export async function profiles() {
   const active = await kept("active");
   return all
     .filter((p) => p.origin === location.origin)
-    .map(({ sealed, ...shown }) => ({ ...shown, encrypted: sealed.plain === undefined, active: shown.id === active }))
+    .map(({ sealed, next, ...shown }) => ({ ...shown, encrypted: sealed.plain === undefined, active: shown.id === active }))
     .sort((a, b) => (a.keptAt < b.keptAt ? 1 : -1));
 }
 
@@ -101,7 +120,7 @@ export async function profileOf(id) {
   const profile = id && (await run("profiles", "readonly", (s) => s.get(id)));
   if (!profile || profile.origin !== location.origin) return null;
   const token = await unseal(profile.sealed);
-  return token ? { ...profile, token } : null;
+  return token ? { ...profile, token, next: profile.next && (await unseal(profile.next)) } : null;
 }
 
 /** Forgets a profile here. What it opened stays open until it is revoked there. */

@@ -10,13 +10,13 @@ export class Table {
     this.columns = columns;
     this.draw = draw;
     this.shown = new Map();
-    this.empty = h("p", { class: "muted empty" }, empty);
+    this.empty = h("p.muted.empty", empty);
     this.body = h("div", { role: "rowgroup", class: "rows" });
     const heads = columns.map((name) => h("span", { role: "columnheader" }, name));
     this.table = h("div", { role: "table", class: "table", "aria-label": label },
-      h("div", { role: "rowgroup", class: "heads" }, h("div", { role: "row" }, heads, h("span", { role: "columnheader" }, h("span", { class: "visually-hidden" }, "Actions")))), this.body);
+      h("div", { role: "rowgroup", class: "heads" }, h("div", { role: "row" }, heads, h("span", { role: "columnheader" }, h("span.visually-hidden", "Actions")))), this.body);
     this.table.style.setProperty("--more", columns.length - 1);
-    this.element = h("div", { class: "table-place", "aria-busy": "true" });
+    this.element = h("div.table-place", { "aria-busy": "true" });
   }
 
   /** Shows these items, each with an `id`, in this order; the one that has just changed glows. */
@@ -42,7 +42,7 @@ export class Table {
   row(item, glows) {
     const { cells, attributes } = this.draw(item);
     const named = cells.slice(0, -1).map((cell, i) => h("div", { role: "cell", class: i ? "cell" : "cell first", "data-label": this.columns[i] }, cell));
-    return h("div", { role: "row", class: `row${glows ? " glows" : ""}`, tabindex: "-1", ...attributes }, named, cells.at(-1) && h("div", { role: "cell", class: "do" }, cells.at(-1)));
+    return h("div", { role: "row", class: `row${glows ? " glows" : ""}`, tabindex: "-1", ...attributes }, named, h("div.do", { role: "cell" }, cells.at(-1)));
   }
 }
 
@@ -50,8 +50,8 @@ const SHIELD = "M12 3l8 3v6c0 4.5-3.2 7.6-8 9-4.8-1.4-8-4.5-8-9V6zM4 3l16 18";
 
 /** A button that takes something back: it asks where it stands, not in a window of its own. `act` gives what to say. */
 export function revocation(name, question, act) {
-  const place = h("div", { class: "actions", onkeydown: (event) => { if (event.key === "Escape" && !ask.isConnected) back(); } });
-  const ask = h("button", { type: "button", class: "quiet danger", "aria-label": `Revoke ${name}`, title: `Revoke ${name}`, onclick: sure }, icon(SHIELD), h("span", { class: "word" }, "Revoke"));
+  const place = h("div.actions", { onkeydown: (event) => { if (event.key === "Escape" && !ask.isConnected) back(); } });
+  const ask = h("button", { class: "quiet danger", "aria-label": `Revoke ${name}`, title: `Revoke ${name}`, onclick: sure }, icon(SHIELD), h("span.word", "Revoke"));
   const asks = (now) => place.closest(".row")?.classList.toggle("asks", now);
   function back() {
     asks(false);
@@ -60,7 +60,7 @@ export function revocation(name, question, act) {
   function sure() {
     const [yes, error] = asking("Revoke", { class: "danger" }, async () => announce(await act()));
     asks(true);
-    fill(place, h("span", null, question), yes, h("button", { type: "button", class: "quiet", onclick: back }, "Keep"), error);
+    fill(place, h("span", question), yes, h("button", { class: "quiet", onclick: back }, "Keep"), error);
     yes.focus();
   }
   return fill(place, ask);

@@ -23,7 +23,7 @@ export function until(text) {
 
 /** A time element that keeps itself up to date. */
 export function when(text, absent = "never") {
-  if (!text) return h("span", { class: "muted" }, absent);
+  if (!text) return h("span.muted", absent);
   const date = new Date(text);
   return h("time", { datetime: text, title: exact.format(date), tabindex: "0", "data-time": text }, ago(date));
 }

@@ -4,19 +4,19 @@ import { announce, badge, fill, h, hinted, notice } from "./dom.js";
 import { Refused, del, get, post, rows } from "./api.js";
 import { asking } from "./form.js";
 import { follow } from "./live.js";
-import { keepProfile } from "./store.js";
-import { successorOf, tokenId } from "./secrets.js";
+import { renew } from "./renewal.js";
 import { PairingForm } from "./pairing-form.js";
 import { Table, revocation } from "./table.js";
+import { soon } from "./view-threads.js";
 import { DOTS, capital, grants, level, person } from "./words.js";
 import { when } from "./time.js";
 
 export async function devices(main, { profile, signal, presence }) {
-  const renewal = h("section", { class: "strip", "aria-label": "This browser’s token" });
-  const work = h("div", { class: "stack" });
-  fill(main, h("h1", null, "Devices"), profile && renewal, work);
-  if (!profile) return fill(work, notice("plain", "Pair required", "This browser has no token for this instance.", h("p", null, h("a", { href: "/" }, "Home says how to get one"))));
-  renew(renewal, profile);
+  const renewal = h("section.strip", { "aria-label": "This browser’s token" });
+  const work = h("div.stack");
+  fill(main, h("h1", "Devices"), profile && renewal, work);
+  if (!profile) return fill(work, notice("plain", "Pair required", "This browser has no token for this instance.", h("p", h("a", { href: "/" }, "Home says how to get one"))));
+  strip(renewal, profile);
   try {
     if (!profile.scopes?.includes("admin")) {
       fill(work, own(profile));
@@ -32,20 +32,18 @@ export async function devices(main, { profile, signal, presence }) {
 }
 
 /** The strip on top: this browser's own token, and how to make it last. */
-function renew(place, profile) {
-  const until = h("span", null, profile.expiresAt ? ["This browser’s token ends ", when(profile.expiresAt)] : "This browser’s token has no end");
-  fill(place, until, asking("Renew device", null, async () => {
-    const successor = successorOf(profile.token);
-    const renewed = await post(`/v1/tokens/${await tokenId(profile.token)}/rotate`, { new_token_id: await tokenId(successor) });
-    await keepProfile({ ...profile, token: successor, expiresAt: renewed.expires_at });
+function strip(place, profile) {
+  const until = h("span", profile.expiresAt ? ["This browser’s token ends ", when(profile.expiresAt)] : "This browser’s token has no end");
+  fill(place, until, asking("Renew device", {}, async () => {
+    await renew(profile.id);
     announce("Renewed");
     location.reload();
   }));
 }
 
 function own(profile) {
-  return h("section", null, h("h2", null, "This device"), h("div", { class: "card" },
-    h("strong", null, profile.device || profile.actor), h("div", { class: "muted" }, profile.actor), h("div", null, grants(profile.scopes ?? []))));
+  return h("section", h("h2", "This device"), h("div.card",
+    h("strong", profile.device || profile.actor), h("div.muted", profile.actor), h("div", grants(profile.scopes ?? []))));
 }
 
 /** Which scope or grant is missing, and the command for it. */
@@ -60,44 +58,57 @@ async function operator(work, profile, signal) {
   const known = new Map();
   const invites = new Table("Issued invites", ["Device and access", "State", "Uses", "Expires", "Last seen"], "None yet. The first one takes a minute.", inviteRow);
   const paired = new Table("Paired devices", ["Device", "Acts as", "Access", "Paired", "Last seen"], "No device is paired yet.", (one) => accountRow(one, profile));
-  const activity = h("ol", { class: "timeline", id: "activity-list", "aria-busy": "true" });
-  const cleaning = h("div", { class: "actions" });
-  const made = h("div");
-  const section = (id, title, content, beside) => h("section", { "aria-labelledby": `${id}-title`, id }, h("div", { class: "heading" }, h("h2", { id: `${id}-title` }, title), beside), content);
-  fill(work, h("div", { class: "columns" },
-    h("section", { class: "panel", "aria-labelledby": "pair-title" }, h("h2", { id: "pair-title" }, "Pair a device"), made),
-    h("div", { class: "stack" },
-      section("invites", "Issued invites", invites.element, cleaning),
+  const activity = h("ol.timeline", { id: "activity-list", "aria-busy": "true" });
+  const cleaning = [cleanUp("expired", "Clean up expired"), cleanUp("exhausted", "Clean up used-up")];
+  const [made, moreInvites, moreDevices] = [h("div"), h("p.hint"), h("p.hint")];
+  const section = (id, title, content, beside) => h("section", { "aria-labelledby": `${id}-title`, id, tabindex: "-1" }, h("div.heading", h("h2", { id: `${id}-title` }, title), beside), content);
+  fill(work, h("div.columns",
+    h("section.panel", { "aria-labelledby": "pair-title" }, h("h2", { id: "pair-title" }, "Pair a device"), made),
+    h("div.stack",
+      section("invites", "Issued invites", [invites.element, moreInvites], h("div.actions", cleaning.map((one) => one.element))),
       section("activity", "Recent invite activity", activity),
-      section("paired", "Paired devices", paired.element))));
+      section("paired", "Paired devices", [paired.element, moreDevices]))));
   const form = new PairingForm(made, (row) => { known.set(row.invite_id, row); draw(row.invite_id); });
   function draw(changed) {
     const all = [...known.values()].sort((a, b) => (a.issued_at < b.issued_at ? 1 : -1));
-    invites.set(all.map((row) => ({ id: row.invite_id, ...row })), changed);
-    const count = (state) => all.filter((row) => row.state === state).length;
-    fill(cleaning, cleanUp("expired", "Clean up expired", count("expired")), cleanUp("exhausted", "Clean up used-up", count("exhausted")));
+    invites.set(all.slice(0, MOST).map((row) => ({ id: row.invite_id, ...row })), changed);
+    moreInvites.textContent = rest(all.length);
+    for (const one of cleaning) one.show(all.some((row) => row.state === one.state));
     form.update(known);
   }
-  const issued = async () => {
-    for (const row of await rows("/v1/invites")) known.set(row.invite_id, row);
-    draw();
+  const accounts = async () => {
+    const all = inUse(await rows("/v1/service-accounts?limit=1000", 20_000));
+    paired.set(all.slice(0, MOST));
+    moreDevices.textContent = rest(all.length);
   };
-  const accounts = async () => paired.set(inUse(await rows("/v1/service-accounts?limit=500")));
-  await issued();
-  await Promise.all([feed(activity), accounts()]);
-  if (signal.aborted) return;
-  follow("/v1/invites/stream", (name, { invite: row }) => {
+  const told = async () => {
+    const { data } = await get("/v1/invites/audit?limit=20");
+    activity.removeAttribute("aria-busy");
+    fill(activity, data.length ? data.map((event) => h("li", when(event.at), " ", sentence(event))) : h("li.muted", "Nothing has happened yet."));
+  };
+  // The stream begins with the rows as they are: many at once are drawn once.
+  let glowing = null;
+  const drawSoon = soon(() => draw(glowing), 50);
+  await follow("/v1/invites/stream", (name, { invite: row }) => {
     if (name !== "invite.updated") return;
     const before = known.get(row.invite_id);
     known.set(row.invite_id, row);
     if (JSON.stringify(before) === JSON.stringify(row)) return;
-    draw(before && row.invite_id);
+    glowing = before && row.invite_id;
     if (before && before.state !== row.state) announce(`${row.device_label ?? "An invite"} is now ${capital(row.state)}`);
-    feed(activity);
+    drawSoon();
   }, signal);
-  // An account that ends ends what came by an invite too, without a word on the invite's own thread.
-  follow("/v1/threads/th_service_accounts/watch", (name) => { if (name === "record.created") Promise.all([accounts(), issued()]).catch(() => {}); }, signal);
+  const [tell, look] = [soon(told, 100), soon(accounts, 100)];
+  await follow("/v1/events/stream?thread=th_audit_invites&thread=th_service_accounts", (name, { record }) => {
+    if (name === "record.created") (record.thread === "th_audit_invites" ? tell : look)();
+  }, signal);
+  await Promise.all([told(), accounts()]);
+  draw();
 }
+
+/** Most rows of a table: whoever has more looks for them by other means. */
+const MOST = 200;
+const rest = (count) => (count > MOST ? `The newest ${MOST} of ${count}. The command line lists them all.` : "");
 
 const sessions = (n) => (n === 1 ? "1 session" : `${n} sessions`);
 
@@ -113,16 +124,16 @@ function inviteRow(row) {
   return {
     attributes: { "data-invite": row.invite_id, "data-state": row.state },
     cells: [
-      [h("strong", null, row.device_label ?? "Without a label"), h("div", { class: "muted" }, level(row.scopes), target), row.notes && h("div", { class: "muted notes" }, row.notes)],
+      [h("strong", row.device_label ?? "Without a label"), h("div.muted", level(row.scopes), target), row.notes && h("div.muted.notes", row.notes)],
       badge(DOTS[row.state], capital(row.state)), `${row.max_uses - row.uses_remaining} of ${row.max_uses}`, when(row.expires_at), when(seen),
       ["active", "redeemed", "exhausted"].includes(row.state) && takeBack(),
     ],
   };
 }
 
-function cleanUp(filter, name, count) {
-  if (!count) return null;
-  return h("button", { type: "button", class: "quiet", onclick: async () => announce(`${(await post("/v1/invites/bulk-revoke", { filter })).revoked_count} closed`) }, name);
+function cleanUp(state, name) {
+  const element = h("span", asking(name, { class: "quiet" }, async () => announce(`${(await post("/v1/invites/bulk-revoke", { filter: state })).revoked_count} closed`)));
+  return { state, element, show: (is) => { element.hidden = !is; element.firstChild.disabled = false; } };
 }
 
 /** Whoever has access now, whoever was seen last first. */
@@ -136,19 +147,12 @@ function accountRow(one, profile) {
   return {
     attributes: { "data-account": one.id },
     cells: [
-      [h("strong", null, one.name), isOwn && h("div", { class: "muted" }, "this browser")],
+      [h("strong", one.name), isOwn && h("div.muted", "this browser"), one.rotated_token_presented_at && badge("bad", "An old token of it was used: stolen?")],
       one.actors.length ? h("span", { title: one.actors.join("\n") }, one.actors.map(person).slice(0, 3).join(", ")) : "nobody",
       level(one.scopes), when(one.created_at), isOwn ? "now" : when(one.last_used_at),
       revocation(one.name, question, async () => `Revoked. ${sessions((await del(`/v1/service-accounts/${one.id}`)).tokens_revoked)} ended.`),
     ],
   };
-}
-
-/** The last events of the trail, as sentences. */
-async function feed(list) {
-  const { data } = await get("/v1/invites/audit?limit=20");
-  list.removeAttribute("aria-busy");
-  fill(list, data.length ? data.map((event) => h("li", null, when(event.at), " ", sentence(event))) : h("li", { class: "muted" }, "Nothing has happened yet."));
 }
 
 function sentence(event) {

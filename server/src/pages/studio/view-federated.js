@@ -22,9 +22,9 @@ export async function federated(main, { profile }) {
   const origin = originOf(ask.issuer_url);
   if (!origin || originOf(ask.invite_url) !== origin) return dead(main, "The link is malformed", "It names two different addresses, or none.");
   if (!profile) {
-    return fill(main, h("h1", null, "Sign in here first"),
-      h("p", null, "This browser has no token for this instance, which is to vouch for you. Pair it, then open the invite again."),
-      h("p", null, h("a", { href: "/" }, "Home")));
+    return fill(main, h("h1", "Sign in here first"),
+      h("p", "This browser has no token for this instance, which is to vouch for you. Pair it, then open the invite again."),
+      h("p", h("a", { href: "/" }, "Home")));
   }
   await choose(main, ask, origin, profile);
 }
@@ -32,8 +32,8 @@ export async function federated(main, { profile }) {
 /** The way to an invite of somebody else's, told there where to come back to. */
 function follow(main, given) {
   const link = h("input", { id: "invite-link", inputmode: "url", autocomplete: "off", value: given, placeholder: "https://alice.example.com/i/inv_…" });
-  fill(main, h("h1", null, "Sign in at another instance"),
-    h("p", null, "Somebody has sent you an invite? This instance tells theirs who you are."),
+  fill(main, h("h1", "Sign in at another instance"),
+    h("p", "Somebody has sent you an invite? This instance tells theirs who you are."),
     entry("Invite link", link, "Go on", true, (text) => {
       const url = originOf(text) && new URL(text);
       if (!url || !/^\/i\/[^/]+$/.test(url.pathname)) return "That is no invite link. Copy all of it again.";
@@ -45,19 +45,19 @@ function follow(main, given) {
 async function choose(main, ask, origin, profile) {
   const [button, error] = asking(`Tell ${new URL(origin).host} who I am`, { class: "primary" }, sign);
   const kept = (await profiles()).sort((a, b) => b.active - a.active);
-  const choice = h("fieldset", { class: "choices" }, h("legend", null, "Sign in using which identity?"),
-    kept.map((p) => h("label", { class: "choice" }, h("input", { type: "radio", name: "profile", value: p.id, checked: p.id === profile.id }),
-      h("span", null, h("strong", { class: "wrap" }, p.actor), h("span", { class: "muted" }, ` ${p.device ?? ""}`)), p.active && badge("ok", "in use"))));
+  const choice = h("fieldset.choices", h("legend", "Sign in using which identity?"),
+    kept.map((p) => h("label.choice", h("input", { type: "radio", name: "profile", value: p.id, checked: p.id === profile.id }),
+      h("span", h("strong.wrap", p.actor), h("span.muted", ` ${p.device ?? ""}`)), p.active && badge("ok", "in use"))));
   const expires = typeof ask.expires_at === "string" && !Number.isNaN(Date.parse(ask.expires_at));
   fill(main,
-    h("p", { class: "lead" }, "You are about to introduce yourself to"),
-    h("h1", { class: "origin" }, origin),
-    h("dl", { class: "facts" },
-      Array.isArray(ask.scopes) && h("div", null, h("dt", null, "The link says you get"), h("dd", null, grants(ask.scopes.map(String), null, "there"))),
-      expires && h("div", null, h("dt", null, "The link says until"), h("dd", null, until(ask.expires_at)))),
+    h("p.lead", "You are about to introduce yourself to"),
+    h("h1.origin", origin),
+    h("dl.facts",
+      Array.isArray(ask.scopes) && h("div", h("dt", "The link says you get"), h("dd", grants(ask.scopes.map(String), null, "there"))),
+      expires && h("div", h("dt", "The link says until"), h("dd", until(ask.expires_at)))),
     choice,
     notice("plain", null, "Everything but the address is the link’s own claim. Your instance signs who you are for that address only, for one minute, once."),
-    error, h("div", { class: "actions" }, button, h("a", { class: "button", href: "/" }, "Cancel")));
+    error, h("div.actions", button, h("a.button", { href: "/" }, "Cancel")));
 
   async function sign() {
     const chosen = await profileOf(choice.querySelector(":checked")?.value);

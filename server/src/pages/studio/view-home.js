@@ -4,7 +4,7 @@ import { command, fill, h, identifier, notice } from "./dom.js";
 import { get } from "./api.js";
 import { originOf } from "./bytes.js";
 import { entry } from "./form.js";
-import { STATES, onState, state } from "./connection.js";
+import { STATES, isConnected, onState, state } from "./connection.js";
 import { activate, forget, profiles } from "./store.js";
 import { when } from "./time.js";
 import { person } from "./words.js";
@@ -14,10 +14,12 @@ const isPhone = () => matchMedia("(max-width: 639px), (pointer: coarse)").matche
 
 export async function home(main, { profile, signal, settled, go }) {
   if (isPhone() && profile && location.pathname !== "/") return go("/local/tasks");
-  const body = h("div", { class: "stack" });
-  fill(main, h("h1", null, "This instance"), body);
+  const body = h("div.stack");
+  fill(main, h("h1", "This instance"), body);
   const render = async () => {
     if (signal.aborted) return;
+    // What is being typed is not thrown away.
+    if (body.contains(document.activeElement) && document.activeElement.value) return;
     const next = guidance(state());
     const kept = await profiles();
     if (isPhone() && !profile && ["pair", "unreachable", "blocked"].includes(state())) {
@@ -26,7 +28,7 @@ export async function home(main, { profile, signal, settled, go }) {
     }
     fill(main.querySelector("h1"), "This instance");
     const told = await facts();
-    if (!signal.aborted) fill(body, next, ["secure", "insecure", "open"].includes(state()) && tiles(), told, kept.length > 0 && list(kept));
+    if (!signal.aborted) fill(body, next, isConnected() && h("p", h("a.button.primary", { href: "/settings/devices" }, "Pair a device")), told, kept.length > 0 && list(kept), isConnected() && repair("Paste a pairing link"));
   };
   signal.addEventListener("abort", onState(render));
   await settled;
@@ -35,18 +37,16 @@ export async function home(main, { profile, signal, settled, go }) {
 
 /** What a state means and what to do about it. */
 function guidance(name) {
-  const { label, dot, next } = STATES[name];
-  if (!next) return null;
-  const lines = next.map((line) => (line.startsWith("spl ") ? command(line) : h("p", null, line)));
+  const [dot, label, , ...next] = STATES[name];
   const again = { expired: "Re-pair", narrow: "Re-pair", pair: "Paste a pairing link" }[name];
-  return notice(dot === "bad" ? "bad" : dot === "warn" ? "warn" : "plain", label, ...lines, again && repair(again, name !== "pair"));
+  return next.length > 0 && notice(dot, label, ...next.map((line) => (line.startsWith("spl ") ? command(line) : line)), again && repair(again, name !== "pair"));
 }
 
 /** A button in whose place the field for a new link comes. */
 function repair(name, isPrimary) {
   const place = h("div");
-  const open = () => { fill(place, paste()); place.querySelector("textarea").focus(); };
-  return fill(place, h("button", { type: "button", class: isPrimary && "primary", onclick: open }, name));
+  const open = () => { fill(place, isPhone() && scanner("Scan pairing QR"), paste()); place.querySelector("textarea").focus(); };
+  return fill(place, h("button", { class: isPrimary && "primary", onclick: open }, name));
 }
 
 /** Takes a link, a payload or a token that somebody pastes. */
@@ -58,15 +58,6 @@ function paste() {
   });
 }
 
-/** What can be done here. */
-function tiles() {
-  const tile = (href, title, text) => h("a", { class: "tile", href }, h("strong", null, title), h("span", { class: "muted" }, text));
-  return h("div", { class: "tiles" },
-    tile("/settings/devices", "Pair a device", "A phone, a laptop, a colleague: one link, taken back with one click."),
-    tile("/local/tasks", "Tasks", "What is to be done, and who does it."),
-    tile("/local/threads", "Threads", "Everything that happened, as it happens."));
-}
-
 async function facts() {
   let health;
   try {
@@ -74,21 +65,21 @@ async function facts() {
   } catch {
     return null;
   }
-  const row = (name, ...value) => h("div", null, h("dt", null, name), h("dd", null, ...value));
-  return h("dl", { class: "facts" },
+  const row = (name, ...value) => h("div", h("dt", name), h("dd", ...value));
+  return h("dl.facts",
     row("Address", location.origin), row("Identity", identifier(health.instance_did, { head: 18 })),
     row("Records", Number(health.records).toLocaleString()), row("Version", health.version));
 }
 
 function list(kept) {
-  return h("section", null, h("h2", null, "Signed in on this browser"),
-    h("ul", { class: "cards" }, kept.map((p) => h("li", { class: "card" },
-      h("div", null, h("strong", null, p.device || p.actor), " ", p.active && h("span", { class: "muted" }, "in use")),
-      h("div", { class: "muted" }, h("span", { title: p.actor }, person(p.actor)), " · ", (p.scopes ?? []).join(", "), " · kept ", when(p.keptAt)),
-      !p.encrypted && h("p", { class: "hint" }, "Kept unencrypted: this page is plain http. Over https it would be encrypted."),
-      h("div", { class: "actions" },
-        !p.active && h("button", { type: "button", onclick: () => activate(p.id).then(() => location.reload()) }, "Switch to it"),
-        h("button", { type: "button", class: "quiet", onclick: () => forget(p.id).then(() => location.reload()), title: "The token is deleted from this browser; it is not revoked" }, "Forget"))))));
+  return h("section", h("h2", "Signed in on this browser"),
+    h("ul.cards", kept.map((p) => h("li.card",
+      h("div", h("strong", p.device || p.actor), " ", p.active && h("span.muted", "in use")),
+      h("div.muted", h("span", { title: p.actor }, person(p.actor)), " · ", (p.scopes ?? []).join(", "), " · kept ", when(p.keptAt)),
+      !p.encrypted && h("p.hint", "Kept unencrypted: this page is plain http. Over https it would be encrypted."),
+      h("div.actions",
+        !p.active && h("button", { onclick: () => activate(p.id).then(() => location.reload()) }, "Switch to it"),
+        h("button", { class: "quiet", onclick: () => forget(p.id).then(() => location.reload()), title: "The token is deleted from this browser; it is not revoked" }, "Forget"))))));
 }
 
 function welcome() {
@@ -99,8 +90,8 @@ function welcome() {
     location.assign(`${origin}/local`);
     return null;
   });
-  return h("section", { class: "stack" },
-    h("p", null, "This phone is not paired yet. On the computer, choose Devices, or run ", h("code", null, "spl pair --device browser-mobile"), "."),
+  return h("section.stack",
+    h("p", "This phone is not paired yet. On the computer, choose Devices, or run ", h("code", "spl pair --device browser-mobile"), "."),
     scanner("Scan pairing QR"), form,
-    h("div", { class: "field" }, h("button", { type: "button", disabled: true, "aria-describedby": "later" }, "Browse public records"), h("p", { class: "hint", id: "later" }, "Comes in a later release.")));
+    h("div.field", h("button", { disabled: true, "aria-describedby": "later" }, "Browse public records"), h("p.hint", { id: "later" }, "Comes in a later release.")));
 }

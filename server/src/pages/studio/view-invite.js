@@ -5,7 +5,7 @@ import { Unreachable, get, post } from "./api.js";
 import { originOf, toPayload } from "./bytes.js";
 import { entry } from "./form.js";
 import { newHolderKey } from "./secrets.js";
-import { keepHolderKey } from "./store.js";
+import { keepHolderKey, keepProfile, profiles } from "./store.js";
 import { grants } from "./words.js";
 import { until } from "./time.js";
 import { dead } from "./view-landing.js";
@@ -14,7 +14,7 @@ export async function invite(main, { parts: [id] }) {
   const sig = new URLSearchParams(location.search).get("sig");
   const home = homeOf(location.hash);
   if (home) history.replaceState(null, "", location.pathname + location.search);
-  fill(main, h("h1", null, "An invite"), h("p", { "aria-busy": "true" }, "Looking at it…"));
+  fill(main, h("h1", "An invite"), h("p", { "aria-busy": "true" }, "Looking at it…"));
   let preview;
   try {
     preview = await get(`/v1/invites/${encodeURIComponent(id)}${sig ? `?sig=${encodeURIComponent(sig)}` : ""}`, { as: null });
@@ -22,7 +22,7 @@ export async function invite(main, { parts: [id] }) {
     return dead(main, ...wrong(error));
   }
   if (preview.state !== "active") return dead(main, ...over(preview.state));
-  show(main, preview, sig, home);
+  show(main, preview, sig, home, (await profiles())[0]);
 }
 
 /** The instance that somebody comes from, where it sent them here: a default to be looked at, nothing more. */
@@ -51,31 +51,37 @@ function over(state) {
   }[state] ?? ["The invite is over", ask];
 }
 
-function show(main, preview, sig, home) {
+function show(main, preview, sig, home, other) {
   const guest = preview.accept_holder_types.includes("guest");
   const federated = preview.accept_holder_types.includes("federated");
   fill(main,
-    h("h1", null, preview.device_label ?? "You are invited"),
-    h("p", { class: "origin" }, location.origin),
-    h("dl", { class: "facts" },
-      h("div", null, h("dt", null, "You get"), h("dd", null, grants(preview.scopes, preview.scope_target))),
-      h("div", null, h("dt", null, "The link works until"), h("dd", null, until(preview.expires_at))),
-      h("div", null, h("dt", null, "Issued by"), h("dd", null, identifier(preview.issuer_did, { head: 18 })))),
+    h("h1", preview.device_label ?? "You are invited"),
+    h("p.origin", location.origin),
+    h("dl.facts",
+      h("div", h("dt", "You get"), h("dd", grants(preview.scopes, preview.scope_target))),
+      h("div", h("dt", "The link works until"), h("dd", until(preview.expires_at))),
+      h("div", h("dt", "Issued by"), h("dd", identifier(preview.issuer_did, { head: 18 })))),
+    other && h("p", "This browser is signed in here as ", h("strong.wrap", other.actor), ". Pairing adds a second profile and switches to it; Home switches back."),
     guest && asGuest(preview, sig),
     federated && asFederated(preview, !guest, home),
-    h("p", { class: "hint" }, "This browser keeps a token for this address, and nothing else. Leave at any time: Home, then Forget. Whoever sent the link can end it."));
+    h("p.hint", "This browser keeps a token for this address, and nothing else. Leave at any time: Home, then Forget. Whoever sent the link can end it."));
 }
 
 function asGuest(preview, sig) {
   const label = h("input", { id: "holder-label", maxlength: "128", value: deviceName(), autocomplete: "off" });
   return entry("Name of this device", label, "Pair with this instance", true, async (name) => {
     const key = await newHolderKey();
+    // Kept before it is used: where nothing can be kept, no use of the invite is lost.
+    await keepHolderKey(preview.invite_id, key.privateKey);
     const body = { holder_type: "guest", holder_pubkey: key.text, sig };
     if (name) body.holder_label = name;
     const got = await post(`/v1/invites/${encodeURIComponent(preview.invite_id)}/redeem`, body, { as: null });
-    await keepHolderKey(got.service_account_id, key.privateKey);
+    const device = name || got.actor_did;
+    await keepProfile({ id: got.service_account_id, token: got.bearer, device, actor: got.actor_did, scopes: got.scopes, expiresAt: got.expires_at }, false);
+    await keepHolderKey(got.service_account_id, key.privateKey, preview.invite_id);
     // The link of the invite is not kept in the history either.
-    location.replace(`/pair/complete#${toPayload({ url: location.origin, token: got.bearer, device: name || got.actor_did })}`);
+    location.replace(`/pair/complete#${toPayload({ url: location.origin, token: got.bearer, device })}`);
+    return new Promise(() => {});
   });
 }
 
@@ -91,11 +97,9 @@ function asFederated(preview, alone, from) {
     location.assign(`${home}/pair/federated#${toPayload(ask)}`);
     return null;
   });
-  return h("section", { class: "stack" }, h("h2", null, alone ? "Sign in with your own instance" : "Or with your own instance"), form);
+  return h("section.stack", h("h2", alone ? "Sign in with your own instance" : "Or with your own instance"), form);
 }
 
 function deviceName() {
-  const agent = navigator.userAgent;
-  const device = [["iPhone", /iPhone/], ["iPad", /iPad/], ["Android phone", /Android.*Mobile/], ["Android tablet", /Android/], ["Mac", /Macintosh/], ["Windows PC", /Windows/], ["Linux PC", /Linux/]].find(([, pattern]) => pattern.test(agent));
-  return device ? device[0] : "";
+  return /iPhone|iPad|Android|Mac|Windows|Linux/.exec(navigator.userAgent)?.[0] ?? "";
 }
