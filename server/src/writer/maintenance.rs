@@ -28,7 +28,7 @@ struct State {
     stopping: bool,
 }
 
-/// Wakes the thread.
+/// Wakes the threads that follow the writer.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     state: Mutex<State>,
@@ -39,12 +39,23 @@ impl Signal {
     /// A group was committed.
     pub(super) fn committed(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).commits += 1;
-        self.changed.notify_one();
+        self.changed.notify_all();
     }
 
     pub(super) fn stop(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).stopping = true;
-        self.changed.notify_one();
+        self.changed.notify_all();
+    }
+
+    /// Waits for a change. Whether to stop.
+    pub(super) fn wait_for_change(&self, seen: &mut u64) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self
+            .changed
+            .wait_while(state, |s| s.commits == *seen && !s.stopping)
+            .unwrap_or_else(PoisonError::into_inner);
+        *seen = state.commits;
+        state.stopping
     }
 
     /// Waits for a change, or for the log to have been idle. Whether to stop, and whether it was idle.
