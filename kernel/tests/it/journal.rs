@@ -249,6 +249,15 @@ fn the_journal_of_another_log_is_refused() {
     for closed in [false, true] {
         let (a, b) = (log_of("a", closed), log_of("b", closed));
         let (of_a, of_b) = (a.killed(), b.killed());
+        // One that has nothing beyond this log's end: what it does have was never here.
+        let mut shorter = Live::of(2);
+        let commit = one(&mut shorter.sequencer, "b");
+        builders::append(&shorter.log, &[commit]);
+        let of_shorter = shorter.killed();
+        assert_eq!(
+            Home::with(&of_a.log_bytes(), &of_shorter.journal_bytes()).refused(),
+            JournalError::Another
+        );
         assert_eq!(Home::with(&of_a.log_bytes(), &of_b.journal_bytes()).refused(), JournalError::Another);
         assert_eq!(of_a.opened(), a.records());
     }

@@ -74,30 +74,44 @@ fn put(out: &mut Vec<u8>, mut bytes: &[u8]) {
     }
 }
 
-/// The group in the frame that begins where `blocks` does; `None` where none begins that is whole and ends after
-/// `settled`. Takes no more memory than the blocks have.
-pub(super) fn decode(blocks: &[u8], settled: u64) -> Option<Rows> {
-    let mut fields = blocks.get(..ROWS_START)?;
-    if take::<TAG_BYTES>(&mut fields)? != *BEGINS {
-        return None;
+/// What a frame states, believed only where it is whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stated {
+    checksum: [u8; 32],
+    len: usize,
+    first: u64,
+    before: Chain,
+    pub(super) after: Head,
+}
+
+impl Stated {
+    /// What the frame states that begins where `blocks` does; `None` where none begins.
+    pub(super) fn read(blocks: &[u8]) -> Option<Self> {
+        let mut fields = blocks.get(..ROWS_START)?;
+        if take::<TAG_BYTES>(&mut fields)? != *BEGINS {
+            return None;
+        }
+        let checksum = take(&mut fields)?;
+        let len = usize::try_from(u64::from_le_bytes(take(&mut fields)?)).ok()?;
+        let first = u64::from_le_bytes(take(&mut fields)?);
+        let sequence = u64::from_le_bytes(take(&mut fields)?);
+        let before = Chain::from_bytes(take(&mut fields)?);
+        let chain = Chain::from_bytes(take(&mut fields)?);
+        let committed_at = UnixMillis(u64::from_le_bytes(take(&mut fields)?));
+        Some(Self { checksum, len, first, before, after: Head { sequence, chain, committed_at } })
     }
-    let checksum = take::<32>(&mut fields)?;
-    let len = usize::try_from(u64::from_le_bytes(take(&mut fields)?)).ok()?;
-    let first = u64::from_le_bytes(take(&mut fields)?);
-    let sequence = u64::from_le_bytes(take(&mut fields)?);
-    let before = Chain::from_bytes(take(&mut fields)?);
-    let chain = Chain::from_bytes(take(&mut fields)?);
-    let committed_at = UnixMillis(u64::from_le_bytes(take(&mut fields)?));
-    if sequence <= settled {
-        return None;
+
+    /// The bytes of the frame, where it is whole.
+    pub(super) fn whole<'a>(&self, blocks: &'a [u8]) -> Option<&'a [u8]> {
+        let frame = blocks.get(..disk_len(self.len)?)?;
+        (*blake3::hash(frame.get(CHECKSUM.end..)?).as_bytes() == self.checksum).then_some(frame)
     }
-    let frame = blocks.get(..disk_len(len)?)?;
-    if *blake3::hash(frame.get(CHECKSUM.end..)?).as_bytes() != checksum {
-        return None;
+
+    /// The group in the frame, where it is whole. Takes no more memory than the blocks have.
+    pub(super) fn decode(&self, blocks: &[u8]) -> Option<Rows> {
+        let rows = decode_rows(self.whole(blocks)?, self.len, self.first, self.after.sequence)?;
+        Some(Rows::new(self.first, self.before, self.after, rows))
     }
-    let after = Head { sequence, chain, committed_at };
-    let rows = decode_rows(frame, len, first, sequence)?;
-    Some(Rows::new(first, before, after, rows))
 }
 
 /// The rows of a frame whose checksum is good; `None` where they are not in order, which this code never writes.
@@ -127,6 +141,10 @@ fn decode_rows(frame: &[u8], len: usize, first: u64, last: u64) -> Option<Vec<(u
 mod tests {
     use super::*;
 
+    fn decode(blocks: &[u8]) -> Option<Rows> {
+        Stated::read(blocks)?.decode(blocks)
+    }
+
     fn group(sizes: &[usize]) -> Rows {
         let rows: Vec<_> = (5..).zip(sizes).map(|(key, size)| (key, vec![key as u8; *size])).collect();
         let last = 4 + sizes.len() as u64;
@@ -145,8 +163,7 @@ mod tests {
             assert_eq!(buffer.len(), encoded_len(&rows), "{sizes:?}");
             let mut segment = buffer.clone();
             segment.extend([7; BLOCK_BYTES]);
-            assert_eq!(decode(&segment, 4), Some(rows), "{sizes:?}");
-            assert_eq!(decode(&segment, 4 + sizes.len() as u64), None, "redb has it");
+            assert_eq!(decode(&segment), Some(rows), "{sizes:?}");
             let tags = buffer.chunks(BLOCK_BYTES).filter(|block| block.starts_with(BEGINS)).count();
             assert_eq!(tags, 1);
         }
@@ -159,10 +176,10 @@ mod tests {
         for at in 0..buffer.len() {
             let mut changed = buffer.clone();
             changed[at] ^= 0x40;
-            assert_eq!(decode(&changed, 4), None, "byte {at}");
+            assert_eq!(decode(&changed), None, "byte {at}");
         }
         for len in 0..buffer.len() {
-            assert_eq!(decode(&buffer[..len], 4), None, "cut at {len}");
+            assert_eq!(decode(&buffer[..len]), None, "cut at {len}");
         }
     }
 
@@ -176,21 +193,21 @@ mod tests {
         };
         let mut good = Vec::new();
         encode(&group(&[100, 100]), &mut good);
-        assert!(decode(&seal(good.clone()), 4).is_some());
+        assert!(decode(&seal(good.clone())).is_some());
         for len in [0, 1, 5000, u64::from(u32::MAX), u64::MAX, u64::MAX - 4096] {
             let mut frame = good.clone();
             frame[40..48].copy_from_slice(&len.to_le_bytes());
-            assert_eq!(decode(&seal(frame), 4), None, "{len} bytes of rows");
+            assert_eq!(decode(&seal(frame)), None, "{len} bytes of rows");
         }
         for len in [101, 5000, u32::MAX] {
             let mut frame = good.clone();
             frame[ROWS_START + 8..ROWS_START + 12].copy_from_slice(&len.to_le_bytes());
-            assert_eq!(decode(&seal(frame), 4), None, "a row of {len} bytes");
+            assert_eq!(decode(&seal(frame)), None, "a row of {len} bytes");
         }
         for key in [0, 4, 6, 7, u64::MAX] {
             let mut frame = good.clone();
             frame[ROWS_START..ROWS_START + 8].copy_from_slice(&key.to_le_bytes());
-            assert_eq!(decode(&seal(frame), 4), None, "a first row at {key}");
+            assert_eq!(decode(&seal(frame)), None, "a first row at {key}");
         }
     }
 }

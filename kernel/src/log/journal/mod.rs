@@ -40,7 +40,7 @@
 //!
 //! - the mark, or a whole frame after a gap, says that redb was further than it is: an older `log.redb` was put back, or
 //!   a frame in the middle is damaged;
-//! - the mark is not in the log's history, or a frame follows by its sequence but not by its chain: the journal is
+//! - the mark, or a frame that redb should have, is not in the log's history, or a frame follows by its sequence but not by its chain: the journal is
 //!   another log's;
 //! - no header is readable although there is something in the segments, or the version is unknown.
 //!

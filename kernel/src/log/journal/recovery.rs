@@ -3,11 +3,12 @@
 use redb::{Database, StorageBackend};
 
 use super::{
-    BLOCK_BYTES, frame,
+    BLOCK_BYTES,
+    frame::Stated,
     header::{Header, ReadError, SEGMENTS_START},
 };
 use crate::{
-    commit::Head,
+    commit::{Chain, Head},
     log::{
         error::{JournalError, OpenError, StoreError},
         pending::{Pending, Rows},
@@ -42,7 +43,8 @@ pub(in crate::log) fn recover(db: &Database, file: &dyn StorageBackend) -> Resul
     let reader = Reader::new(db, Pending::default())?;
     let head = reader.head()?;
     check_mark(&header, &reader, &head)?;
-    let mut groups = whole_groups(file, &header, head.sequence)?;
+    let Found { mut groups, stale } = scan(file, &header, head.sequence)?;
+    check_stale(file, &header, &reader, stale)?;
     groups.sort_by_key(|rows| rows.first);
     let mut pending = Pending::default();
     let mut end = head;
@@ -60,30 +62,75 @@ fn check_mark(header: &Header, reader: &Reader, head: &Head) -> Result<(), OpenE
     if header.marked > head.sequence {
         return Err(JournalError::Older { log: head.sequence, journal: header.marked }.into());
     }
-    let is_there = header.marked == 0
-        || reader
-            .commit_of(header.marked)?
-            .is_some_and(|c| (c.last_sequence, c.chain) == (header.marked, header.marked_chain));
-    if is_there { Ok(()) } else { Err(JournalError::Another.into()) }
+    check_has(reader, header.marked, header.marked_chain)
 }
 
-/// All groups, in whatever order, that are whole and end after `settled`.
-fn whole_groups(file: &dyn StorageBackend, header: &Header, settled: u64) -> Result<Vec<Rows>, OpenError> {
-    let mut groups = Vec::new();
+/// The log must have a commit that ends at `sequence` with this chain.
+fn check_has(reader: &Reader, sequence: u64, chain: Chain) -> Result<(), OpenError> {
+    let has = (sequence, chain) == (0, Chain::GENESIS)
+        || reader.commit_of(sequence)?.is_some_and(|c| (c.last_sequence, c.chain) == (sequence, chain));
+    if has { Ok(()) } else { Err(JournalError::Another.into()) }
+}
+
+/// What is in the segments.
+#[derive(Default)]
+struct Found {
+    /// All groups, in whatever order, that are whole and that the log does not have.
+    groups: Vec<Rows>,
+    /// The latest frame that it should have: where it begins, and what it states.
+    stale: Option<(u64, Stated)>,
+}
+
+fn scan(file: &dyn StorageBackend, header: &Header, settled: u64) -> Result<Found, OpenError> {
+    let mut found = Found::default();
     let mut segment = vec![0; header.segment_bytes];
     let len = file.len()?;
     let mut start = SEGMENTS_START;
     while start < len {
-        // One that was being made when the power went is not there in full.
-        let there = usize::try_from(len - start).unwrap_or(usize::MAX).min(segment.len());
-        let blocks = &mut segment[..there];
-        file.read(start, blocks)?;
-        for at in (0..there).step_by(BLOCK_BYTES) {
-            groups.extend(blocks.get(at..).and_then(|blocks| frame::decode(blocks, settled)));
+        let blocks = read_segment(file, start, len, &mut segment)?;
+        for at in (0..blocks.len()).step_by(BLOCK_BYTES) {
+            let Some(blocks) = blocks.get(at..) else { break };
+            let Some(stated) = Stated::read(blocks) else { continue };
+            if stated.after.sequence > settled {
+                found.groups.extend(stated.decode(blocks));
+            } else if found.stale.is_none_or(|(_, other)| other.after.sequence < stated.after.sequence) {
+                found.stale = Some((start + at as u64, stated));
+            }
         }
         start += header.segment_bytes as u64;
     }
-    Ok(groups)
+    Ok(found)
+}
+
+/// Reads from `start` as much as there is, up to a segment: one that was being made when the power went is not there in
+/// full.
+fn read_segment<'a>(
+    file: &dyn StorageBackend,
+    start: u64,
+    len: u64,
+    segment: &'a mut [u8],
+) -> Result<&'a [u8], OpenError> {
+    let there = usize::try_from(len.saturating_sub(start)).unwrap_or(usize::MAX).min(segment.len());
+    let blocks = &mut segment[..there];
+    file.read(start, blocks)?;
+    Ok(blocks)
+}
+
+/// A frame that the log should have must be in its history.
+fn check_stale(
+    file: &dyn StorageBackend,
+    header: &Header,
+    reader: &Reader,
+    stale: Option<(u64, Stated)>,
+) -> Result<(), OpenError> {
+    let Some((start, stated)) = stale else { return Ok(()) };
+    let mut segment = vec![0; header.segment_bytes];
+    let blocks = read_segment(file, start, file.len()?, &mut segment)?;
+    // What is left of one that was partly overwritten says nothing.
+    if stated.whole(blocks).is_none() {
+        return Ok(());
+    }
+    check_has(reader, stated.after.sequence, stated.after.chain)
 }
 
 fn check_follows(end: &Head, rows: &Rows, head: &Head) -> Result<(), JournalError> {
