@@ -1,5 +1,5 @@
-//! The threads that follow a writer, as the server has them: one settles whenever something was appended, one writes
-//! the index in batches.
+//! The threads that follow a writer, as the server has them: one settles, one writes the index, each when there is
+//! enough to do.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run has no result")]
 
@@ -8,7 +8,7 @@ use std::{
     thread::Scope,
 };
 
-use spl_kernel::log::{FLUSH_RECORDS, Log};
+use spl_kernel::log::{FLUSH_RECORDS, Log, SETTLE_DUE_BYTES};
 
 #[derive(Debug, Default)]
 struct State {
@@ -27,7 +27,11 @@ impl Behind {
     /// Starts the threads.
     pub fn follow<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, log: &'scope Log) {
         scope.spawn(move || {
-            self.each_time(&mut || while log.settle().expect("settled") > 0 {});
+            self.each_time(&mut || {
+                while log.unsettled_bytes() >= SETTLE_DUE_BYTES {
+                    log.settle().expect("settled");
+                }
+            });
         });
         scope.spawn(move || {
             self.each_time(&mut || {
@@ -39,7 +43,10 @@ impl Behind {
     }
 
     /// Something was appended.
-    pub fn appended(&self) {
+    pub fn appended(&self, log: &Log) {
+        if log.unsettled_bytes() < SETTLE_DUE_BYTES && log.index().behind() < FLUSH_RECORDS {
+            return;
+        }
         self.state.lock().unwrap_or_else(PoisonError::into_inner).appended += 1;
         self.changed.notify_all();
     }

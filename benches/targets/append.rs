@@ -83,7 +83,7 @@ impl Ours<'_> {
             next += commit.entries.len() as u64;
         }
         self.log.append(head, &commits).expect("appended");
-        self.behind.appended();
+        self.behind.appended(self.log);
     }
 }
 

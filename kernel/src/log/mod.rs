@@ -39,6 +39,7 @@ pub use self::{
     journal::{Segments, journal_path},
     open::{Backends, LogSource, index_path},
     read::{CommitInfo, Reader},
+    settle::SETTLE_DUE_BYTES,
 };
 use crate::{
     commit::{Commit, FORMAT_VERSION, Head},

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use super::journal::frame::encoded_len;
 use crate::commit::{Chain, Head};
 
 /// The rows of one group of commits: what is written, and moved, all or none.
@@ -32,6 +33,8 @@ impl Rows {
 #[derive(Clone, Default)]
 pub(super) struct Pending {
     groups: OrdMap<u64, Arc<Rows>>,
+    /// What their frames take of the journal.
+    frame_bytes: usize,
 }
 
 impl std::fmt::Debug for Pending {
@@ -42,12 +45,20 @@ impl std::fmt::Debug for Pending {
 
 impl Pending {
     pub(super) fn push(&mut self, rows: Rows) {
+        self.frame_bytes += encoded_len(&rows);
         self.groups.insert(rows.first, Arc::new(rows));
     }
 
     /// Removes a group that redb has.
     pub(super) fn remove(&mut self, first: u64) {
-        self.groups.remove(&first);
+        if let Some(rows) = self.groups.remove(&first) {
+            self.frame_bytes = self.frame_bytes.saturating_sub(encoded_len(&rows));
+        }
+    }
+
+    /// What their frames take of the journal, in bytes.
+    pub(super) fn frame_bytes(&self) -> usize {
+        self.frame_bytes
     }
 
     /// The groups, oldest first.

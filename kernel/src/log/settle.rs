@@ -13,6 +13,10 @@ use super::{
 /// Rows are taken into one transaction until they have this many bytes.
 const SETTLE_BYTES: usize = 4 * 1024 * 1024;
 
+/// With this much of the journal in use it is worth a transaction, in bytes: [`Log::settle`] is best called then, or
+/// when nothing has been appended for a while. Each transaction costs two syncs, which the appends feel.
+pub const SETTLE_DUE_BYTES: usize = 1024 * 1024;
+
 /// Groups that are dropped from memory under one lock, which readers and the writer wait for.
 const DROPPED_AT_ONCE: usize = 64;
 
@@ -38,10 +42,10 @@ impl Log {
         Ok(last.after.sequence - first.first + 1)
     }
 
-    /// What only the journal holds, in bytes of rows.
+    /// How much of the journal is in use: what it holds and redb does not, in bytes.
     #[must_use]
     pub fn unsettled_bytes(&self) -> usize {
-        self.pending().groups().map(|group| group.bytes).sum()
+        self.visible.read().unwrap_or_else(PoisonError::into_inner).pending.frame_bytes()
     }
 
     /// Moves everything into redb.

@@ -2,16 +2,19 @@
 
 use spl_kernel::log::{Log, error::StoreError, verify::chain_of_causes};
 
-use super::{Condition, maintenance::Signal};
+use super::{
+    Condition,
+    maintenance::{Seen, Signal, Woken, is_settling_due},
+};
 use crate::disk;
 
-/// Settles whenever something was committed, and when stopping closes the log.
+/// Settles whenever there is enough, or nothing else to do; and when stopping closes the log.
 pub(super) fn run(log: &Log, signal: &Signal, condition: &Condition) {
-    let mut seen = 0;
+    let mut seen = Seen::default();
     loop {
-        let stopping = signal.wait_for_change(&mut seen);
+        let Woken { stopping, idle } = signal.wait(&mut seen);
         // Without room it stays in the journal, where it is as safe.
-        while disk::has_room_at_all(log.path()) {
+        while (idle || is_settling_due(log)) && disk::has_room_at_all(log.path()) {
             match log.settle() {
                 Ok(0) => break,
                 Ok(_) => {}
