@@ -134,7 +134,10 @@ impl Log {
         let Group { rows, entries, stored } = Group::encode(&expected, commits)?;
         let head = rows.after;
         match &mut *journal {
-            Some(journal) if frame::encoded_len(&rows) <= journal.frame_bytes_max() => {
+            // The first group is not for the journal: from then on chains differ, and a journal is of one log only.
+            Some(journal)
+                if expected.sequence > 0 && frame::encoded_len(&rows) <= journal.frame_bytes_max() =>
+            {
                 self.write_frame(journal, &rows)?;
                 self.visible.write().unwrap_or_else(PoisonError::into_inner).pending.push(rows);
             }

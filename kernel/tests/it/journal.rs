@@ -144,7 +144,7 @@ fn a_log_that_is_behind_by_many_frames_is_brought_up() {
     let live = Live::of(1500);
     assert!(live.log.unsettled_bytes() > 100_000);
     let home = live.killed();
-    assert_eq!(frames(&home.journal_bytes()).len(), 1500);
+    assert_eq!(frames(&home.journal_bytes()).len(), 1499, "all but the first");
     assert_eq!(home.opened(), live.records());
 }
 
@@ -156,7 +156,7 @@ fn frames_that_the_log_has_are_stale() {
     let complete = live.killed();
     live.append(7);
     let home = live.killed();
-    assert_eq!(frames(&home.journal_bytes()).len(), 27);
+    assert_eq!(frames(&home.journal_bytes()).len(), 26);
     assert_eq!(home.opened(), live.records());
     assert_eq!(complete.opened().len(), 20);
 }
@@ -168,7 +168,7 @@ fn only_the_last_frame_may_be_torn() {
     let home = live.killed();
     let journal = home.journal_bytes();
     let frames = frames(&journal);
-    for (at, keeps) in frames.iter().map(|(_, at)| *at).zip(0..) {
+    for (at, keeps) in frames.iter().map(|(_, at)| *at).zip(1..) {
         for within in [0, 20, 60, 140, 200] {
             let mut torn = journal.clone();
             torn[at + within] ^= 1;
@@ -177,7 +177,7 @@ fn only_the_last_frame_may_be_torn() {
                 assert_eq!(home.opened(), all[..8]);
             } else {
                 let why = home.refused();
-                assert_eq!(why, JournalError::Older { log: 0, journal: keeps + 1 });
+                assert_eq!(why, JournalError::Older { log: 1, journal: keeps + 1 });
                 assert!(why.to_string().contains("damaged"), "{why}");
             }
         }
@@ -227,6 +227,24 @@ fn a_log_that_is_gone_is_refused() {
     live.log.close().unwrap();
     let home = Home::with(b"", &live.killed().journal_bytes());
     assert_eq!(home.refused(), JournalError::Older { log: 0, journal: 3 });
+}
+
+/// A log whose file has nothing but its first commit takes no frames of another that began in another way.
+#[test]
+fn a_young_log_takes_no_frames_of_another() {
+    let young = |thread: &str| {
+        let mut live = Live::new();
+        for _ in 0..4 {
+            let commit = one(&mut live.sequencer, thread);
+            builders::append(&live.log, &[commit]);
+        }
+        live.killed()
+    };
+    let (a, b) = (young("a"), young("b"));
+    assert_eq!(Home::with(&a.log_bytes(), &b.journal_bytes()).refused(), JournalError::Another);
+    let unwritten = Live::new().killed();
+    let why = Home::with(&unwritten.log_bytes(), &b.journal_bytes()).refused();
+    assert_eq!(why, JournalError::Older { log: 0, journal: 1 });
 }
 
 #[test]
@@ -347,17 +365,19 @@ fn a_group_too_long_for_a_segment_goes_beside_the_journal() {
     let log = try_open(disks.source(segments)).unwrap();
     let mut sequencer = Sequencer::default();
     builders::append(&log, &[one(&mut sequencer, "t")]);
+    assert_eq!(log.unsettled_bytes(), 0, "nor does the first of a log");
+    builders::append(&log, &[one(&mut sequencer, "t")]);
     assert!(log.unsettled_bytes() > 0);
     let long = format!(r#"{{"padding":"{}"}}"#, "p".repeat(20_000));
     builders::append(&log, &[sequencer.commit([draft("t", "did:a:b", Act::Do, &long)])]);
     assert_eq!(log.unsettled_bytes(), 0);
     builders::append(&log, &[one(&mut sequencer, "t")]);
     assert!(log.unsettled_bytes() > 0);
-    assert_eq!(sound(&log).len(), 3);
+    assert_eq!(sound(&log).len(), 4);
     let images = disks.images();
-    assert_eq!(sound(&try_open(Disks::with(images.clone()).source(segments)).unwrap()).len(), 3);
+    assert_eq!(sound(&try_open(Disks::with(images.clone()).source(segments)).unwrap()).len(), 4);
     let alone = Images { journal: Vec::new(), ..images };
-    assert_eq!(sound(&try_open(Disks::with(alone).source(segments)).unwrap()).len(), 2);
+    assert_eq!(sound(&try_open(Disks::with(alone).source(segments)).unwrap()).len(), 3);
 }
 
 /// The file never grows beyond its bound, however much is appended with nobody to settle.

@@ -22,7 +22,8 @@
 //!   with a tag that says whether a frame begins in it: no byte of a record can lie where a frame could begin.
 //!
 //! A group that is too long for a segment does not go through the journal: everything before it is settled, and it is
-//! written into redb in a transaction of its own.
+//! written into redb in a transaction of its own. So is the first group of a log: before it all chains are alike, and the
+//! frames of one log would follow the empty file of any other.
 //!
 //! # Why nothing is lost
 //!

@@ -123,7 +123,10 @@ fn check_stale(
     reader: &Reader,
     stale: Option<(u64, Stated)>,
 ) -> Result<(), OpenError> {
-    let Some((start, stated)) = stale else { return Ok(()) };
+    // What is not beyond the mark, the mark has vouched for.
+    let Some((start, stated)) = stale.filter(|(_, stated)| stated.after.sequence > header.marked) else {
+        return Ok(());
+    };
     let mut segment = vec![0; header.segment_bytes];
     let blocks = read_segment(file, start, file.len()?, &mut segment)?;
     // What is left of one that was partly overwritten says nothing.
