@@ -4,6 +4,7 @@
 //! about each other. [`ratio`] does that and prints the median and its spread, with the share of time that
 //! the host took away meanwhile.
 
+pub mod behind;
 pub mod readers;
 pub mod server;
 pub mod tokens;

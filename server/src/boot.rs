@@ -77,8 +77,7 @@ pub(crate) fn boot(options: &ServeOptions) -> Result<Booted, BootError> {
         disk::make_room_to_start(&home.log());
         clear_unbegun(&home)?;
         let key = prepare_key(&home, options)?;
-        let shown = home.log().display().to_string();
-        (open_log(LogSource::File(home.log()), &shown)?, key)
+        (open_file(&home, options)?, key)
     };
     if !options.memory {
         check_kept_head(&home, &log, options)?;
@@ -96,6 +95,27 @@ pub(crate) fn boot(options: &ServeOptions) -> Result<Booted, BootError> {
         )));
     }
     Ok(Booted { home, lock, log: Arc::new(log), world, key, did })
+}
+
+/// Opens the home's log. Where its journal says that it was another, or went further, that has to be accepted: the
+/// journal is then put aside.
+fn open_file(home: &Home, options: &ServeOptions) -> Result<Log, BootError> {
+    let shown = home.log().display().to_string();
+    let open = || open_log(LogSource::File(home.log()), &shown);
+    match open() {
+        Err(BootError::Open { source: OpenError::Journal(why), .. }) if options.accept_older_log => {
+            tracing::warn!(cause = %why, "the log is taken without its journal");
+            // Before it comes back, as with any older log.
+            home.note_restored()?;
+            home.put_journal_aside()?;
+            open()
+        }
+        Err(BootError::Open { source: OpenError::Journal(why), .. }) => Err(BootError::Mismatch(format!(
+            "{}: {why}; put the files back that belong together, or, if the log is meant to be taken as it is, start once with `spl serve --accept-older-log`",
+            home.journal().display(),
+        ))),
+        opened => opened,
+    }
 }
 
 fn open_log(source: LogSource, shown: &str) -> Result<Log, BootError> {
@@ -157,6 +177,7 @@ fn prepare_key(home: &Home, options: &ServeOptions) -> Result<PrivateKey, BootEr
                         home.log().display(),
                     )));
                 }
+                home.put_journal_aside()?;
                 home.keep_head(KeptHead { sequence: 0, chain: Chain::GENESIS })?;
             }
             Ok(PrivateKey::from_seed(&seed))

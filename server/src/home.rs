@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use spl_kernel::commit::Chain;
+use spl_kernel::{commit::Chain, log::journal_path};
 
 /// How often, and how far apart, the lock is tried for.
 const LOCK_TRIES: usize = 10;
@@ -87,7 +87,7 @@ impl Home {
             check_private(&dir, true)?;
         }
         let index = spl_kernel::log::index_path(&home.log());
-        for file in [home.log(), index, home.run("lock"), home.log_lines()] {
+        for file in [home.log(), home.journal(), index, home.run("lock"), home.log_lines()] {
             if fs::symlink_metadata(&file).is_ok() {
                 check_private(&file, false)?;
             }
@@ -105,6 +105,35 @@ impl Home {
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.dir.join("log.redb")
+    }
+
+    /// The log's journal: what the log itself does not have yet.
+    #[must_use]
+    pub(crate) fn journal(&self) -> PathBuf {
+        journal_path(&self.log())
+    }
+
+    /// Where a log, and with it its journal, is put that another one replaces.
+    pub(crate) fn replaced_log(&self) -> PathBuf {
+        (1..=u32::MAX)
+            .map(|n| self.dir.join(format!("log.replaced-{n}.redb")))
+            .find(|log| !log.exists() && !journal_path(log).exists())
+            .unwrap_or_else(|| self.dir.join("log.replaced.redb"))
+    }
+
+    /// Puts the journal aside, where there is one: what it holds is to be no part of the log.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub(crate) fn put_journal_aside(&self) -> Result<(), HomeError> {
+        let path = self.journal();
+        if !path.exists() {
+            return Ok(());
+        }
+        let aside = journal_path(&self.replaced_log());
+        fs::rename(&path, &aside).map_err(io_error(&path))?;
+        tracing::warn!(aside = %aside.display(), "the journal was put aside");
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io_error(&self.dir))
     }
 
     /// The private key's seed.

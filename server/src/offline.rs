@@ -10,6 +10,7 @@ use spl_kernel::{
         Log, LogSource, Reader,
         backup::{self, BackupError},
         error::{OpenError, StoreError},
+        index_path, journal_path,
         verify::chain_of_causes,
     },
     record::StoredRecord,
@@ -285,7 +286,7 @@ pub fn restore(
     let _lock = home.lock()?;
     let fresh = home.dir().join("restore.redb");
     let discard = || {
-        for path in [fresh.clone(), spl_kernel::log::index_path(&fresh)] {
+        for path in [fresh.clone(), index_path(&fresh), journal_path(&fresh)] {
             let _ = fs::remove_file(path);
         }
     };
@@ -298,16 +299,7 @@ pub fn restore(
             return Err(error);
         }
     };
-    let replaced = if home.log().exists() {
-        let aside = (1..)
-            .map(|n| home.dir().join(format!("log.replaced-{n}.redb")))
-            .find(|p| !p.exists())
-            .unwrap_or_else(|| home.dir().join("log.replaced.redb"));
-        fs::rename(home.log(), &aside)?;
-        Some(aside.display().to_string())
-    } else {
-        None
-    };
+    let replaced = replace_log(&home)?;
     forget_index(&home)?;
     // A backup must not revive what was revoked after it was made.
     home.note_restored()?;
@@ -315,9 +307,27 @@ pub fn restore(
     // restored file still lies beside.
     home.keep_head(KeptHead { sequence: head.sequence, chain: head.chain })?;
     fs::rename(&fresh, home.log())?;
-    let _ = fs::remove_file(spl_kernel::log::index_path(&fresh));
+    discard();
     fs::File::open(home.dir())?.sync_all()?;
     Ok(RestoreReport { records: head.sequence, sequence: head.sequence, instance_did: did, replaced })
+}
+
+/// Puts the log that is there aside, and its journal with it: a part of what was acknowledged may be there only. The
+/// journal is first found under both names, so that a crash parts it from no log.
+fn replace_log(home: &Home) -> Result<Option<String>, OfflineError> {
+    if !home.log().exists() {
+        home.put_journal_aside()?;
+        return Ok(None);
+    }
+    let aside = home.replaced_log();
+    if home.journal().exists() {
+        fs::hard_link(home.journal(), journal_path(&aside))?;
+    }
+    fs::rename(home.log(), &aside)?;
+    if home.journal().exists() {
+        fs::remove_file(home.journal())?;
+    }
+    Ok(Some(aside.display().to_string()))
 }
 
 /// Fills a new log from a backup and checks that it belongs to this home.
@@ -331,6 +341,7 @@ fn fill(
     let log = Log::open(LogSource::File(fresh.to_owned()), &mut |_, _| {})
         .map_err(|source| OfflineError::Open { path: shown, source })?;
     let head = backup::restore(&log, input, progress)?;
+    log.close()?;
     let world = crate::boot::fold(&log)?;
     let did = world.identity.did.unwrap_or_default();
     if let Some(seed) = read_private(&home.primary_key(), 64)? {

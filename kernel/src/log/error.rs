@@ -29,17 +29,27 @@ pub enum StoreError {
     /// The storage engine met a state that it holds impossible.
     #[error("the file is damaged: {0}")]
     Panicked(String),
+    /// The journal cannot be written.
+    #[error("the journal could not be written")]
+    Journal(#[source] std::io::Error),
+    /// Writing failed before; the handle takes nothing more.
+    #[error("the log failed earlier and takes no more writes")]
+    Failed,
 }
 
 impl StoreError {
     /// Whether the disk was full.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        let Self::Engine(error) = self else { return false };
-        matches!(&**error, redb::Error::Io(io) if matches!(
-            io.kind(),
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-        ))
+        let io = match self {
+            Self::Journal(io) => io,
+            Self::Engine(error) => match &**error {
+                redb::Error::Io(io) => io,
+                _ => return false,
+            },
+            _ => return false,
+        };
+        matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
     }
 }
 
@@ -77,12 +87,47 @@ pub enum OpenError {
     /// Not a log of spl at all.
     #[error("the file is not a log of spl")]
     Foreign,
+    /// The journal holds what the log does not, and the two do not fit together: commits that were acknowledged
+    /// would be lost.
+    #[error("the journal beside the log does not fit it")]
+    Journal(#[from] JournalError),
     /// Damaged, truncated, or unreadable.
     #[error("the log cannot be opened")]
     Store(#[from] StoreError),
     /// The operating system said no.
     #[error("the log file cannot be opened")]
     Io(#[from] std::io::Error),
+}
+
+/// Why a journal and a log do not belong together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// The log is older than its journal.
+    #[error(
+        "the log ends at record {log}, but its journal goes up to record {journal}: the log is older than it was, or a part of the journal is damaged"
+    )]
+    Older {
+        /// Where the log ends.
+        log: u64,
+        /// How far it was, at least.
+        journal: u64,
+    },
+    /// The journal continues another history.
+    #[error("the journal belongs to another log, or to another history of this one")]
+    Another,
+    /// A newer (or unknown) format.
+    #[error(
+        "the journal has format version {found}, this spl reads version {known}; use the spl that wrote it, or a newer one"
+    )]
+    Version {
+        /// In the file.
+        found: u32,
+        /// Here.
+        known: u32,
+    },
+    /// Not readable, and there is something in it.
+    #[error("the journal is damaged, or is no journal of spl: {0}")]
+    Damaged(&'static str),
 }
 
 /// Why commits were not written. Nothing of them is in the log.

@@ -1,38 +1,49 @@
-//! The append-only log: commits in order in one redb file, and the indexes derived from it.
+//! The append-only log: commits in order in one redb file, a journal in front of it, and the indexes derived from it.
 //!
 //! The surface is small on purpose (append commits after an expected head, read after a sequence, the head,
-//! point reads), so that something else can stand in front of or behind it. One thread writes; any number
-//! read. [`Log::append`] returns once the commits are on disk.
+//! point reads), so that something else can stand behind it. One thread writes; any number read. [`Log::append`]
+//! returns once the commits are on disk: in the journal, from which [`Log::settle`], called by a thread of the
+//! caller's, moves them into redb. Readers see no difference.
 
 pub mod backup;
 pub mod error;
+mod group;
 mod index;
+mod journal;
 mod open;
 mod overlay;
+mod pending;
 mod read;
 mod rows;
+mod settle;
 pub mod verify;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
-use redb::{Database, Durability, TableDefinition};
+use redb::{Database, TableDefinition};
 
 use self::{
-    error::{AppendError, StoreError, guarded},
-    rows::cut,
+    error::{AppendError, StoreError},
+    group::Group,
+    journal::{Journal, frame},
+    pending::{Pending, Rows},
 };
 pub use self::{
     index::{FLUSH_RECORDS, Index, Range, TailEntry},
-    open::{LogSource, index_path},
+    journal::{Segments, journal_path},
+    open::{Backends, LogSource, index_path},
     read::{CommitInfo, Reader},
+    settle::SETTLE_DUE_BYTES,
 };
 use crate::{
-    commit::{Commit, FORMAT_VERSION, Head, encode_commit, encode_entry},
+    commit::{Commit, FORMAT_VERSION, Head},
     draft::BodyFacts,
-    limits,
     record::StoredRecord,
 };
 
@@ -49,15 +60,23 @@ const CACHE_BYTES: usize = 16 * 1024 * 1024;
 pub struct Log {
     db: Database,
     index: Index,
-    head: RwLock<Head>,
+    visible: RwLock<Visible>,
+    /// Held by whoever writes, from the check of the head on. None where redb alone is written.
+    journal: Mutex<Option<Journal>>,
+    /// Held by whoever writes into redb. Taken after `journal` where both are.
+    settling: Mutex<()>,
+    /// The last sequence that redb has durably.
+    settled: AtomicU64,
+    /// Whether writing failed once: then it is over.
+    failed: AtomicBool,
     path: Option<PathBuf>,
 }
 
-/// What an append has put on disk.
-struct Written {
+/// What readers begin with.
+#[derive(Debug)]
+struct Visible {
     head: Head,
-    entries: Vec<TailEntry>,
-    stored: Vec<Vec<Arc<StoredRecord>>>,
+    pending: Pending,
 }
 
 /// A commit with what the index needs of each record's body.
@@ -73,7 +92,12 @@ impl Log {
     /// Where the log ends.
     #[must_use]
     pub fn head(&self) -> Head {
-        *self.head.read().unwrap_or_else(PoisonError::into_inner)
+        self.visible.read().unwrap_or_else(PoisonError::into_inner).head
+    }
+
+    /// The rows that only the journal has, as of now.
+    fn pending(&self) -> Pending {
+        self.visible.read().unwrap_or_else(PoisonError::into_inner).pending.clone()
     }
 
     /// The indexes.
@@ -98,85 +122,52 @@ impl Log {
         expected: Head,
         commits: &[NewCommit],
     ) -> Result<Vec<Vec<Arc<StoredRecord>>>, AppendError> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check_not_failed()?;
         let actual = self.head();
         if actual != expected {
             return Err(AppendError::HeadMoved { expected: expected.sequence, actual: actual.sequence });
         }
-        let Written { head, entries, stored } = guarded(|| self.write(expected, commits))?;
+        if commits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Group { rows, entries, stored } = Group::encode(&expected, commits)?;
+        let head = rows.after;
+        match &mut *journal {
+            // The first group is not for the journal: from then on chains differ, and a journal is of one log only.
+            Some(journal)
+                if expected.sequence > 0 && frame::encoded_len(&rows) <= journal.frame_bytes_max() =>
+            {
+                self.write_frame(journal, &rows)?;
+                self.visible.write().unwrap_or_else(PoisonError::into_inner).pending.push(rows);
+            }
+            _ => self.insert_directly(rows)?,
+        }
         self.index.push(entries);
-        *self.head.write().unwrap_or_else(PoisonError::into_inner) = head;
+        self.visible.write().unwrap_or_else(PoisonError::into_inner).head = head;
         Ok(stored)
     }
 
-    /// Writes the commits in one synced transaction.
-    fn write(&self, expected: Head, commits: &[NewCommit]) -> Result<Written, AppendError> {
-        let mut head = expected;
-        let mut entries = Vec::new();
-        let mut written = Vec::with_capacity(commits.len());
-        let mut txn = self.db.begin_write().map_err(StoreError::from)?;
-        txn.set_durability(Durability::Immediate).map_err(StoreError::from)?;
-        // Reopening after a crash then costs milliseconds whatever the size.
-        txn.set_quick_repair(true);
-        {
-            let mut rows = txn.open_table(ROWS).map_err(StoreError::from)?;
-            for NewCommit { commit, facts } in commits {
-                check_follows(&head, commit, facts)?;
-                let records: Vec<Vec<u8>> =
-                    commit.entries.iter().map(|e| encode_entry(&e.record, &e.provenance)).collect();
-                let encoded = encode_commit(commit.first_sequence, commit.committed_at, &records);
-                if encoded.len() > limits::COMMIT_BYTES_MAX {
-                    let first = commit.first_sequence;
-                    return Err(
-                        StoreError::Damaged(format!("commit {first} is longer than it may be")).into()
-                    );
-                }
-                let chain = head.chain.after(&encoded);
-                for (first, bytes) in cut(commit.first_sequence, commit.committed_at, chain, &records) {
-                    // An insert replaces silently: append-only is ours to enforce.
-                    if rows.insert(first, bytes.as_slice()).map_err(StoreError::from)?.is_some() {
-                        return Err(StoreError::Damaged(format!("record {first} is there already")).into());
-                    }
-                }
-                let stored = stored_records(commit);
-                entries.extend(stored.iter().zip(facts).map(|(s, f)| TailEntry::of(s, f, chain)));
-                head = Head {
-                    sequence: head.sequence + commit.entries.len() as u64,
-                    chain,
-                    committed_at: commit.committed_at,
-                };
-                written.push(stored);
+    /// Writes a group into the journal, where there is room for it or room can be made.
+    fn write_frame(&self, journal: &mut Journal, rows: &Rows) -> Result<(), StoreError> {
+        let bytes = frame::encoded_len(rows);
+        let place = loop {
+            if let Some(place) = journal.place(bytes, self.settled.load(Ordering::Acquire)) {
+                break place;
             }
-        }
-        txn.commit().map_err(StoreError::from)?;
-        Ok(Written { head, entries, stored: written })
+            if !journal.may_grow() {
+                self.settle()?;
+                continue;
+            }
+            match journal.grow().map_err(StoreError::Journal) {
+                Ok(()) => {}
+                // Without room on the disk it is as long as it can be.
+                Err(error) if error.is_full() => journal.stop_growing(),
+                Err(error) => return Err(self.fail(error)),
+            }
+        };
+        journal.write(place, rows).map_err(|error| self.fail(StoreError::Journal(error)))
     }
-}
-
-fn check_follows(head: &Head, commit: &Commit, facts: &[BodyFacts]) -> Result<(), AppendError> {
-    let follows = commit.first_sequence == head.sequence + 1
-        && commit.committed_at >= head.committed_at
-        && !commit.entries.is_empty()
-        && commit.entries.len() <= limits::COMMIT_RECORDS_MAX
-        && commit.entries.len() == facts.len();
-    if follows {
-        Ok(())
-    } else {
-        Err(StoreError::Damaged(format!("commit {} does not follow the head", commit.first_sequence)).into())
-    }
-}
-
-fn stored_records(commit: &Commit) -> Vec<Arc<StoredRecord>> {
-    (commit.first_sequence..)
-        .zip(&commit.entries)
-        .map(|(sequence, entry)| {
-            Arc::new(StoredRecord {
-                sequence,
-                committed_at: commit.committed_at,
-                record: entry.record.clone(),
-                provenance: entry.provenance.clone(),
-            })
-        })
-        .collect()
 }
 
 /// The one format version that this build reads and writes.

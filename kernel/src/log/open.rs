@@ -3,7 +3,12 @@
 use std::{
     fs::{File, OpenOptions},
     io::Read as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::{
+        Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use redb::{
@@ -12,10 +17,17 @@ use redb::{
 };
 
 use super::{
-    CACHE_BYTES, FORMAT_KEY, KNOWN_VERSION, Log, META, ROWS,
+    CACHE_BYTES, FORMAT_KEY, KNOWN_VERSION, Log, META, ROWS, Segments, Visible,
     error::{OpenError, StoreError, guarded},
     index::{Index, Store, TailEntry},
+    journal::{
+        Journal,
+        header::Header,
+        journal_path,
+        recovery::{Recovered, recover},
+    },
     overlay::Overlay,
+    pending::Pending,
     read::Reader,
 };
 use crate::commit::Head;
@@ -29,14 +41,25 @@ const CATCH_UP_RECORDS: usize = 4096;
 /// Where a log is.
 #[derive(Debug)]
 pub enum LogSource {
-    /// A file, with the index in a second file beside it.
+    /// A file, with its journal and its index in files beside it.
     File(PathBuf),
     /// A file that must not change: what would be written stays in memory. For offline reading.
     ReadOnly(PathBuf),
     /// Memory only.
     Memory,
-    /// A backend of the caller's making, with the index in memory: the seam for fault injection.
-    Backend(Box<dyn StorageBackend>),
+    /// Backends of the caller's making, with the index in memory: the seam for fault injection.
+    Backends(Backends),
+}
+
+/// See [`LogSource::Backends`].
+#[derive(Debug)]
+pub struct Backends {
+    /// The log's file.
+    pub log: Box<dyn StorageBackend>,
+    /// The journal's.
+    pub journal: Box<dyn StorageBackend>,
+    /// How a new journal is divided, and how far this one may grow.
+    pub segments: Segments,
 }
 
 /// Where the index of a log file lies.
@@ -52,56 +75,123 @@ impl Log {
     /// # Errors
     /// [`OpenError`]; an existing file is then left as it was.
     pub fn open(source: LogSource, progress: &mut dyn FnMut(u64, u64)) -> Result<Self, OpenError> {
-        let (db, path) = match source {
-            LogSource::File(path) => return open_file(path, progress),
-            LogSource::ReadOnly(path) => {
-                let inspected = inspect(&path)?;
-                close(inspected)?;
-                (create(Overlay::new(File::open(&path)?)?)?, Some(path))
+        match source {
+            LogSource::File(path) => open_file(path, progress),
+            LogSource::ReadOnly(path) => open_read_only(path, progress),
+            LogSource::Memory => {
+                let db = empty()?;
+                let (head, index) = read_all(&db, &Pending::default(), None, progress)?;
+                Ok(Self::new(db, head, index, Pending::default(), None))
             }
-            LogSource::Memory => (create(InMemoryBackend::new())?, None),
-            LogSource::Backend(backend) => (create(Boxed(backend))?, None),
-        };
-        initialise(&db)?;
-        let (head, index) = read_all(&db, None, progress)?;
-        Ok(Self { db, index, head: std::sync::RwLock::new(head), path })
+            LogSource::Backends(Backends { log, journal, segments }) => {
+                let db = create(Boxed(log))?;
+                initialise(&db)?;
+                let Recovered { header, pending } = guarded(|| recover(&db, journal.as_ref()))?;
+                let (head, index) = read_all(&db, &pending, None, progress)?;
+                let log = Self::new(db, head, index, pending, None);
+                log.settle_all()?;
+                log.begin_journal(journal, header, segments)
+            }
+        }
     }
+
+    /// A log that is read already; without its journal yet.
+    fn new(db: Database, head: Head, index: Index, pending: Pending, path: Option<PathBuf>) -> Self {
+        let settled = pending.first().map_or(head.sequence, |first| first - 1);
+        Self {
+            db,
+            index,
+            visible: RwLock::new(Visible { head, pending }),
+            journal: Mutex::new(None),
+            settling: Mutex::new(()),
+            settled: AtomicU64::new(settled),
+            failed: AtomicBool::new(false),
+            path,
+        }
+    }
+
+    /// Takes up the journal, of which nothing is in use any more: from here on appends go through it.
+    fn begin_journal(
+        mut self,
+        file: Box<dyn StorageBackend>,
+        header: Option<Header>,
+        segments: Segments,
+    ) -> Result<Self, OpenError> {
+        let journal = Journal::begin(file, header, segments, &self.head())?;
+        self.journal = Mutex::new(Some(journal));
+        Ok(self)
+    }
+}
+
+/// Opens a file that must not change. What its journal holds is moved into the log over memory.
+fn open_read_only(path: PathBuf, progress: &mut dyn FnMut(u64, u64)) -> Result<Log, OpenError> {
+    close(inspect(&path)?)?;
+    let db = create(Overlay::new(File::open(&path)?)?)?;
+    initialise(&db)?;
+    let Recovered { pending, .. } = read_journal(&db, &path)?;
+    let (head, index) = read_all(&db, &pending, None, progress)?;
+    let log = Log::new(db, head, index, pending, Some(path));
+    log.settle_all()?;
+    Ok(log)
 }
 
 /// Opens a file for writing. All that could be refused is looked at before, over memory: opening alone changes
 /// the file.
 fn open_file(path: PathBuf, progress: &mut dyn FnMut(u64, u64)) -> Result<Log, OpenError> {
     let index_file = index_path(&path);
-    let checked = if path.exists() { inspect(&path)? } else { None };
-    let checked = match checked {
-        Some(db) => {
-            let read = read_all(&db, Some(&index_file), progress)?;
-            close(Some(db))?;
-            Some(read)
-        }
-        None => None,
+    let begun = if path.exists() { inspect(&path)? } else { None };
+    let looked_at = match begun {
+        Some(db) => db,
+        // A journal may be left of a log that is gone: what it says is compared with an empty one.
+        None => empty()?,
     };
+    let Recovered { header, pending } = read_journal(&looked_at, &path)?;
+    let (head, index) = read_all(&looked_at, &pending, Some(&index_file), progress)?;
+    close(Some(looked_at))?;
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
     let db = create(FileBackend::new(file).map_err(StoreError::from)?)?;
     initialise(&db)?;
-    let (head, index) = match checked {
-        Some(checked) => checked,
-        None => read_all(&db, Some(&index_file), progress)?,
-    };
-    if Reader::new(&db)?.head()? != head {
+    if Reader::new(&db, pending.clone())?.head()? != head {
         return Err(StoreError::Damaged("the log changed while it was opened".into()).into());
     }
-    Ok(Log { db, index, head: std::sync::RwLock::new(head), path: Some(path) })
+    let journal = journal_path(&path);
+    let log = Log::new(db, head, index, pending, Some(path));
+    log.settle_all()?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&journal)?;
+    if let Some(parent) = journal.parent() {
+        // A commit is acknowledged once it is in these files: so they must be found again.
+        sync_directory(parent)?;
+    }
+    let file = FileBackend::new(file).map_err(StoreError::from)?;
+    log.begin_journal(Box::new(file), header, Segments::default())
+}
+
+fn sync_directory(path: &Path) -> Result<(), OpenError> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    Ok(File::open(path)?.sync_all()?)
+}
+
+/// Reads what the journal beside a log holds, if there is one.
+fn read_journal(db: &Database, log: &Path) -> Result<Recovered, OpenError> {
+    let file = match File::open(journal_path(log)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Recovered::default()),
+        Err(error) => return Err(error.into()),
+    };
+    let file = FileBackend::new(file).map_err(StoreError::from)?;
+    guarded(|| recover(db, &file))
 }
 
 /// Reads where the log ends, and its index.
 fn read_all(
     db: &Database,
+    pending: &Pending,
     index_file: Option<&Path>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(Head, Index), OpenError> {
     guarded(|| {
-        let reader = Reader::new(db)?;
+        let reader = Reader::new(db, pending.clone())?;
         let head = reader.head()?;
         Ok((head, open_index(&reader, head, index_file, progress)?))
     })
@@ -140,6 +230,13 @@ fn close(db: Option<Database>) -> Result<(), OpenError> {
     })
 }
 
+/// A log in memory that holds nothing.
+fn empty() -> Result<Database, OpenError> {
+    let db = create(InMemoryBackend::new())?;
+    initialise(&db)?;
+    Ok(db)
+}
+
 fn create(backend: impl StorageBackend) -> Result<Database, OpenError> {
     guarded(|| {
         Builder::new()
@@ -164,7 +261,7 @@ fn inspect(path: &Path) -> Result<Option<Database>, OpenError> {
     let begun = guarded::<_, OpenError>(|| {
         let begun = check_format(&db)?;
         if begun {
-            Reader::new(&db)?.check_end()?;
+            Reader::new(&db, Pending::default())?.check_end()?;
         }
         Ok(begun)
     })?;

@@ -1,10 +1,15 @@
-//! Reading: point reads, ranges and whole commits, over one snapshot of the file.
+//! Reading: point reads, ranges and whole commits, over one snapshot of the redb file and of the rows that are
+//! in the journal only.
+//!
+//! The rows of the journal are taken first. A row leaves them only after redb has it, so whatever is before the first
+//! of them is in the redb snapshot that is begun afterwards; of what redb has beyond that nothing is asked.
 
 use redb::{AccessGuard, Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _};
 
 use super::{
     Log, ROWS,
     error::{StoreError, guarded},
+    pending::Pending,
     rows::Piece,
 };
 use crate::{
@@ -15,6 +20,7 @@ use crate::{
 
 /// One snapshot of the log. Holds a storage transaction: keep it no longer than one read takes.
 pub struct Reader {
+    pending: Pending,
     rows: ReadOnlyTable<u64, &'static [u8]>,
 }
 
@@ -46,7 +52,25 @@ pub struct EncodedCommit {
     pub bytes: Vec<u8>,
 }
 
-type Row<'a> = (AccessGuard<'a, u64>, AccessGuard<'a, &'static [u8]>);
+/// A row's bytes, wherever they are.
+enum Bytes<'a> {
+    File(AccessGuard<'a, &'static [u8]>),
+    Memory(&'a [u8]),
+}
+
+impl Bytes<'_> {
+    fn value(&self) -> &[u8] {
+        match self {
+            Self::File(guard) => guard.value(),
+            Self::Memory(bytes) => bytes,
+        }
+    }
+}
+
+type Row<'a> = (u64, Bytes<'a>);
+
+/// Hears of a row's key and bytes, and says whether to go on.
+type Visit<'a> = dyn FnMut(u64, &[u8]) -> Result<bool, StoreError> + 'a;
 
 fn damaged(sequence: u64) -> impl Fn(DecodeError) -> StoreError {
     move |source| StoreError::Row { sequence, source }
@@ -58,18 +82,51 @@ impl Log {
     /// # Errors
     /// When the file cannot be read.
     pub fn reader(&self) -> Result<Reader, StoreError> {
-        Reader::new(&self.db)
+        let pending = self.pending();
+        Reader::new(&self.db, pending)
     }
 }
 
 impl Reader {
-    pub(super) fn new(db: &Database) -> Result<Self, StoreError> {
-        guarded(|| Ok(Self { rows: db.begin_read()?.open_table(ROWS)? }))
+    /// `pending` was taken before this is called.
+    pub(super) fn new(db: &Database, pending: Pending) -> Result<Self, StoreError> {
+        guarded(|| Ok(Self { pending, rows: db.begin_read()?.open_table(ROWS)? }))
     }
 
     /// The row that holds a position, or the last before it.
     fn row_at(&self, sequence: u64) -> Result<Option<Row<'_>>, StoreError> {
-        guarded(|| Ok(self.rows.range(..=sequence)?.next_back().transpose()?))
+        if let Some((first, bytes)) = self.pending.row_at(sequence) {
+            return Ok(Some((first, Bytes::Memory(bytes))));
+        }
+        let row = guarded::<_, StoreError>(|| Ok(self.rows.range(..=sequence)?.next_back().transpose()?))?;
+        Ok(row.map(|(first, bytes)| (first.value(), Bytes::File(bytes))))
+    }
+
+    /// The row that begins at a position.
+    fn row_from(&self, first: u64) -> Result<Option<Bytes<'_>>, StoreError> {
+        if let Some((at, bytes)) = self.pending.row_at(first) {
+            return Ok((at == first).then_some(Bytes::Memory(bytes)));
+        }
+        guarded(|| Ok(self.rows.get(first)?.map(Bytes::File)))
+    }
+
+    /// Calls `visit` with each row that begins from `start` to `end`, in order, until it says false.
+    fn walk(&self, start: u64, end: u64, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let in_file = self.pending.first().map_or(end, |first| end.min(first.saturating_sub(1)));
+        if start <= in_file {
+            let mut rows = guarded::<_, StoreError>(|| Ok(self.rows.range(start..=in_file)?))?;
+            while let Some((first, bytes)) = guarded::<_, StoreError>(|| Ok(rows.next().transpose()?))? {
+                if !visit(first.value(), bytes.value())? {
+                    return Ok(());
+                }
+            }
+        }
+        for (first, bytes) in self.pending.range(start, end) {
+            if !visit(first, bytes)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The record at a position.
@@ -79,7 +136,7 @@ impl Reader {
     pub fn record(&self, sequence: u64) -> Result<Option<StoredRecord>, StoreError> {
         let Some((first, bytes)) = self.row_at(sequence)? else { return Ok(None) };
         let piece = Piece::decode(bytes.value()).map_err(damaged(sequence))?;
-        piece.record(first.value(), sequence).map_err(damaged(sequence))
+        piece.record(first, sequence).map_err(damaged(sequence))
     }
 
     /// The records at positions that are known to exist.
@@ -113,18 +170,16 @@ impl Reader {
     pub fn scan(&self, sequence: u64, visit: &mut dyn FnMut(StoredRecord) -> bool) -> Result<(), StoreError> {
         let wanted = sequence.saturating_add(1);
         let Some((start, _)) = self.row_at(wanted)? else { return Ok(()) };
-        let mut rows = guarded::<_, StoreError>(|| Ok(self.rows.range(start.value()..)?))?;
-        while let Some((first, bytes)) = guarded::<_, StoreError>(|| Ok(rows.next().transpose()?))? {
-            let first = first.value();
-            let piece = Piece::decode(bytes.value()).map_err(damaged(first))?;
+        self.walk(start, u64::MAX, &mut |first, bytes| {
+            let piece = Piece::decode(bytes).map_err(damaged(first))?;
             for at in first.max(wanted)..first.saturating_add(piece.records.len() as u64) {
                 let Some(record) = piece.record(first, at).map_err(damaged(at))? else { break };
                 if !visit(record) {
-                    return Ok(());
+                    return Ok(false);
                 }
             }
-        }
-        Ok(())
+            Ok(true)
+        })
     }
 
     /// The commit that holds a position.
@@ -140,7 +195,7 @@ impl Reader {
 
     fn commit_at(&self, first: u64) -> Result<CommitInfo, StoreError> {
         let missing = || StoreError::Damaged(format!("the commit at record {first} has no start"));
-        let bytes = guarded::<_, StoreError>(|| Ok(self.rows.get(first)?))?.ok_or_else(missing)?;
+        let bytes = self.row_from(first)?.ok_or_else(missing)?;
         let piece = Piece::decode(bytes.value()).map_err(damaged(first))?;
         let header = piece.header.filter(|h| h.count > 0).ok_or_else(missing)?;
         Ok(CommitInfo {
@@ -157,8 +212,8 @@ impl Reader {
     /// As above.
     pub fn head(&self) -> Result<Head, StoreError> {
         let Some((last, bytes)) = self.row_at(u64::MAX)? else { return Ok(Head::EMPTY) };
-        let piece = Piece::decode(bytes.value()).map_err(damaged(last.value()))?;
-        let end = last.value().saturating_add((piece.records.len() as u64).saturating_sub(1));
+        let piece = Piece::decode(bytes.value()).map_err(damaged(last))?;
+        let end = last.saturating_add((piece.records.len() as u64).saturating_sub(1));
         let info = self.commit_at(piece.commit_first)?;
         if info.last_sequence != end {
             return Err(StoreError::Damaged(format!(
@@ -174,7 +229,8 @@ impl Reader {
     /// # Errors
     /// As above.
     pub(super) fn first_row(&self) -> Result<Option<u64>, StoreError> {
-        guarded(|| Ok(self.rows.first()?.map(|(first, _)| first.value())))
+        let in_file = guarded::<_, StoreError>(|| Ok(self.rows.first()?.map(|(first, _)| first.value())))?;
+        Ok(in_file.or(self.pending.first()))
     }
 
     /// The commit that starts at `first`, as it was encoded.
@@ -182,23 +238,23 @@ impl Reader {
     /// # Errors
     /// As above, and when its pieces do not fit together.
     pub fn encoded_commit(&self, first: u64) -> Result<Option<EncodedCommit>, StoreError> {
-        if guarded::<_, StoreError>(|| Ok(self.rows.get(first)?.is_none()))? {
+        if self.row_from(first)?.is_none() {
             return Ok(None);
         }
         let info = self.commit_at(first)?;
         let mut records: Vec<Vec<u8>> = Vec::new();
-        let mut rows = guarded::<_, StoreError>(|| Ok(self.rows.range(first..=info.last_sequence)?))?;
-        while let Some((at, bytes)) = guarded::<_, StoreError>(|| Ok(rows.next().transpose()?))? {
-            let piece = Piece::decode(bytes.value()).map_err(damaged(at.value()))?;
+        self.walk(first, info.last_sequence, &mut |at, bytes| {
+            let piece = Piece::decode(bytes).map_err(damaged(at))?;
             let in_place = piece.commit_first == first
-                && at.value() == first + records.len() as u64
+                && at == first + records.len() as u64
                 && piece.committed_at() == info.committed_at
-                && (piece.header.is_some() == (at.value() == first));
+                && (piece.header.is_some() == (at == first));
             if !in_place {
-                return Err(StoreError::Damaged(format!("a piece at record {} is out of place", at.value())));
+                return Err(StoreError::Damaged(format!("a piece at record {at} is out of place")));
             }
             records.extend(piece.records.iter().map(|r| r.to_vec()));
-        }
+            Ok(true)
+        })?;
         if records.len() as u64 != info.last_sequence - first + 1 {
             return Err(StoreError::Damaged(format!("the commit at record {first} is not whole")));
         }

@@ -14,7 +14,7 @@ use spl_fixtures::{
 };
 use spl_kernel::{
     commit::Chain,
-    log::{Log, LogSource, error::OpenError, index_path},
+    log::{Log, LogSource, error::OpenError, index_path, journal_path},
     record::{Act, StoredRecord},
 };
 use tempfile::TempDir;
@@ -361,7 +361,7 @@ fn a_missing_file_is_made_only_for_writing() {
     assert!(matches!(try_open(LogSource::File(nowhere)), Err(OpenError::Io(_))));
 }
 
-/// Reading a log that was not closed neither repairs nor marks the file.
+/// Reading a log that was not closed neither repairs nor marks its files, and sees what only the journal has.
 #[test]
 fn reading_leaves_an_unclosed_log_alone() {
     let (directory, path) = file(sample());
@@ -370,12 +370,16 @@ fn reading_leaves_an_unclosed_log_alone() {
     builders::append(&log, &[commit]);
     let copy = directory.path().join("copy.redb");
     std::fs::copy(&path, &copy).unwrap();
-    let bytes = std::fs::read(&copy).unwrap();
+    std::fs::copy(journal_path(&path), journal_path(&copy)).unwrap();
+    let bytes = |path: &Path| (std::fs::read(path).unwrap(), std::fs::read(journal_path(path)).unwrap());
+    let before = bytes(&copy);
     let read = builders::open(LogSource::ReadOnly(copy.clone()));
     assert_eq!((read.head(), sound(&read).len()), (log.head(), 151));
     drop(read);
-    assert!(std::fs::read(&copy).unwrap() == bytes, "the file was changed by reading");
-    assert_eq!(sound(&builders::open(LogSource::File(copy))).len(), 151);
+    assert!(bytes(&copy) == before, "a file was changed by reading");
+    assert_eq!(sound(&builders::open(LogSource::File(copy.clone()))).len(), 151);
+    std::fs::remove_file(journal_path(&copy)).unwrap();
+    assert_eq!(sound(&builders::open(LogSource::ReadOnly(copy))).len(), 151, "complete by itself");
 }
 
 /// A log that version 1 wrote stays readable. The file was written when the format was made and is never

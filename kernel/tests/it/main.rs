@@ -15,6 +15,7 @@ mod encoding;
 mod files;
 mod identity;
 mod index;
+mod journal;
 mod memory;
 mod model;
 mod oracle;

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use spl_fixtures::{builders, crash::CrashDisk};
-use spl_kernel::log::{Log, LogSource, index_path};
+use spl_fixtures::{builders, crash::Disks};
+use spl_kernel::log::{Log, LogSource, Segments, index_path};
 
 use crate::support::{child, process, try_open};
 
@@ -68,18 +68,18 @@ fn child_open() {
 #[test]
 fn a_head_is_found_without_a_walk() {
     let read = |records: usize| {
-        let disk = CrashDisk::default();
-        let log = try_open(LogSource::Backend(Box::new(disk.clone()))).unwrap();
+        let disks = Disks::default();
+        let log = try_open(disks.source(Segments::default())).unwrap();
         for commits in builders::synthetic(records, 500).chunks(8) {
             builders::append(&log, commits);
         }
         drop(log);
-        let again = CrashDisk::with_image(disk.image());
-        let log = try_open(LogSource::Backend(Box::new(again.clone()))).unwrap();
-        let before = again.bytes_read();
+        let again = Disks::with(disks.images());
+        let log = try_open(again.source(Segments::default())).unwrap();
+        let before = again.log.bytes_read();
         let head = log.reader().unwrap().head().unwrap();
         assert_eq!((head, head.sequence), (log.head(), records as u64));
-        again.bytes_read() - before
+        again.log.bytes_read() - before
     };
     assert!(read(8000) <= read(1000) + (64 << 10));
 }

@@ -307,7 +307,7 @@ impl Groups {
                 self.world = world;
                 let reformed = self.merging.step(&mut self.world);
                 self.published.publish(&self.world, reformed, &written);
-                self.behind.committed();
+                self.behind.committed(&self.log);
                 answers.into_iter().for_each(|waiting| waiting.answer(&written));
             }
             Err(error) => {

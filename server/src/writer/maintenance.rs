@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use spl_kernel::log::{FLUSH_RECORDS, Log, verify::chain_of_causes};
+use spl_kernel::log::{FLUSH_RECORDS, Log, SETTLE_DUE_BYTES, verify::chain_of_causes};
 
 use super::Condition;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     home::{Home, KeptHead},
 };
 
-/// With nothing new for this long, what is left goes to the index file.
+/// With nothing new for this long, what is left goes to the index file, and from the journal into the log's.
 const IDLE: Duration = Duration::from_millis(500);
 /// With this much of the index in memory it is written, however few records that are.
 const FLUSH_BYTES: usize = 16 * 1024 * 1024;
@@ -25,52 +25,85 @@ const HEAD_AGE_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 struct State {
     commits: u64,
+    /// How often somebody was to be woken.
+    calls: u64,
     stopping: bool,
 }
 
-/// Wakes the thread.
+/// Wakes the threads that follow the writer.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     state: Mutex<State>,
     changed: Condvar,
 }
 
+/// What a thread has seen of it.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    commits: u64,
+    calls: u64,
+}
+
+/// Why a thread was woken.
+pub(super) struct Woken {
+    /// To do what is left and end.
+    pub(super) stopping: bool,
+    /// Nothing was committed since it last woke.
+    pub(super) idle: bool,
+}
+
 impl Signal {
-    /// A group was committed.
-    pub(super) fn committed(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).commits += 1;
-        self.changed.notify_one();
+    /// A group was committed. Threads are woken only where there is enough for one of them to do: they would take the
+    /// processor from the writer.
+    pub(super) fn committed(&self, log: &Log) {
+        let due = is_settling_due(log) || is_flush_due(log);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.commits += 1;
+        if due {
+            state.calls += 1;
+            drop(state);
+            self.changed.notify_all();
+        }
     }
 
     pub(super) fn stop(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).stopping = true;
-        self.changed.notify_one();
+        self.changed.notify_all();
     }
 
-    /// Waits for a change, or for the log to have been idle. Whether to stop, and whether it was idle.
-    fn wait(&self, seen: &mut u64) -> (bool, bool) {
+    /// Waits until there is enough to do, or for a while.
+    pub(super) fn wait(&self, seen: &mut Seen) -> Woken {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (state, timeout) = self
+        let (state, _) = self
             .changed
-            .wait_timeout_while(state, IDLE, |s| s.commits == *seen && !s.stopping)
+            .wait_timeout_while(state, IDLE, |s| s.calls == seen.calls && !s.stopping)
             .unwrap_or_else(PoisonError::into_inner);
-        *seen = state.commits;
-        (state.stopping, timeout.timed_out())
+        let idle = state.commits == seen.commits;
+        *seen = Seen { commits: state.commits, calls: state.calls };
+        Woken { stopping: state.stopping, idle }
     }
 }
 
+/// Whether enough is in the journal to be moved.
+pub(super) fn is_settling_due(log: &Log) -> bool {
+    log.unsettled_bytes() >= SETTLE_DUE_BYTES
+}
+
+/// Whether enough of the index is in memory to be written.
+fn is_flush_due(log: &Log) -> bool {
+    let behind = log.index().behind();
+    behind >= FLUSH_RECORDS || (behind > 0 && log.index().behind_bytes() >= FLUSH_BYTES)
+}
+
 pub(super) fn run(log: &Log, home: Option<&Home>, signal: &Signal, condition: &Condition) {
-    let mut seen = 0;
+    let mut seen = Seen::default();
     let mut kept = home.and_then(|h| h.kept_head().ok().flatten());
     let mut kept_at = env::monotonic();
     loop {
-        let (stopping, idle) = signal.wait(&mut seen);
+        let Woken { stopping, idle } = signal.wait(&mut seen);
+        let due = is_flush_due(log) || ((idle || stopping) && log.index().behind() > 0);
         // Without room the index stays in memory, where it is as good; data waits meanwhile.
-        let behind = if disk::has_room_at_all(log.path()) { log.index().behind() } else { 0 };
-        if behind >= FLUSH_RECORDS
-            || (behind > 0 && log.index().behind_bytes() >= FLUSH_BYTES)
-            || ((idle || stopping) && behind > 0)
-        {
+        if due && disk::has_room_at_all(log.path()) {
             flush(log, stopping, condition);
         }
         if let Some(home) = home

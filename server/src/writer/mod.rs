@@ -1,11 +1,13 @@
-//! The writer: one thread that decides commands in order, writes each group's commits in one transaction,
-//! and answers once they are on disk.
+//! The writer: one thread that decides commands in order, appends each group's commits at once, and answers once they
+//! are on disk. Two more follow it: one moves what was appended from the journal into the log's own file, one writes the
+//! index and `keys/head`.
 
 mod group;
 mod maintenance;
 mod merging;
 mod queue;
 mod scratch;
+mod settling;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -242,7 +244,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the writer's thread, and the one that brings the index and `keys/head` up behind it.
+    /// Starts the writer's thread, and those that follow it.
     pub(crate) fn start(
         log: Arc<Log>,
         world: World,
@@ -255,6 +257,10 @@ impl Writer {
         let behind = std::thread::Builder::new().name("spl-index".into()).spawn({
             let (log, signal, condition) = (log.clone(), maintenance.clone(), condition.clone());
             move || maintenance::run(&log, home.as_ref(), &signal, &condition)
+        })?;
+        let settling = std::thread::Builder::new().name("spl-settle".into()).spawn({
+            let (log, signal, condition) = (log.clone(), maintenance.clone(), condition.clone());
+            move || settling::run(&log, &signal, &condition)
         })?;
         let group = group::Groups {
             log: log.clone(),
@@ -276,7 +282,7 @@ impl Writer {
                 }
             }
         })?;
-        let threads = std::sync::Mutex::new(vec![writer, behind]);
+        let threads = std::sync::Mutex::new(vec![writer, settling, behind]);
         Ok(Self { queue, log, condition, threads, maintenance })
     }
 
@@ -313,7 +319,7 @@ impl Writer {
         self.queue.depth()
     }
 
-    /// Does what waits, writes the index and `keys/head`, and returns when both threads are gone. Blocks.
+    /// Does what waits, brings the log's file, the index and `keys/head` up, and returns when all threads are gone. Blocks.
     pub(crate) fn stop(&self) {
         self.queue.close();
         let threads =

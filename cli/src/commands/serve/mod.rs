@@ -40,8 +40,9 @@ Environment:
                         spl_prod_sa-bootstrap-env_<value>; 32 to 256 characters
 
 Files (in the home, ~/.syncro unless --home says otherwise):
-  log.redb   the log        logs/spl.log   what the instance says
-  keys/      its identity   run/           what a running instance leaves for others to find")]
+  log.redb   the log        log.journal    its latest commits: the two belong together
+  keys/      its identity   logs/spl.log   what the instance says
+  run/       what a running instance leaves for others to find")]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     lifecycle: Lifecycle,

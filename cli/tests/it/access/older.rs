@@ -113,7 +113,7 @@ fn offline_or(node: &Node, kept: Option<&Token>) -> Vec<Value> {
     for part in ["", "keys", "run", "logs"] {
         private(&copy.join(part), 0o700);
     }
-    for file in ["keys/primary", "keys/head", "log.redb"] {
+    for file in ["keys/primary", "keys/head", "log.redb", "log.journal"] {
         fs::copy(home.join(file), copy.join(file)).expect("a copy");
         private(&copy.join(file), 0o600);
     }

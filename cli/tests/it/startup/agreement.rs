@@ -111,11 +111,19 @@ fn an_older_log_is_refused_until_it_is_accepted() {
     server.stop();
     // As from a copy of the file; the index is of the newer one.
     fs::write(server.sandbox.home().join("log.redb"), &older).unwrap();
-    let said = refused_once_open(&server.sandbox, &[], &["older", "--accept-older-log"]);
+    let said = refused(&server.sandbox, &[], &["log.journal", "older", "--accept-older-log"]);
     assert!(said.contains("record 2") && said.contains("record 5"), "{said}");
-    refused_once_open(&server.sandbox, &["--new-log"], &["--accept-older-log"]);
+    refused(&server.sandbox, &["--new-log"], &["--accept-older-log"]);
+    // Without the journal it is the head that was kept that tells.
+    {
+        let _away = Away::new(&server.sandbox, "log.journal");
+        let said = refused_once_open(&server.sandbox, &[], &["older", "--accept-older-log"]);
+        assert!(said.contains("record 2") && said.contains("record 5"), "{said}");
+        fs::remove_file(server.sandbox.home().join("log.journal")).unwrap();
+    }
     server.run(&["--accept-older-log"]);
     assert_eq!(server.export().len(), 1);
+    assert!(server.sandbox.home().join("log.replaced-1.journal").exists(), "nothing is thrown away");
     let mut client = server.client();
     client.get("/v1/threads/th.later").refuses(404, "NOT_FOUND");
     assert_eq!(client.put("th.other", &json!({})), 3);
@@ -131,6 +139,31 @@ fn an_older_log_is_refused_until_it_is_accepted() {
     refused_once_open(&server.sandbox, &[], &["--accept-older-log"]);
     fs::write(server.sandbox.home().join("log.redb"), &fork).unwrap();
     server.run(&[]);
+}
+
+/// After a kill the journal has what the log's file may lack: the two belong together.
+#[test]
+fn the_journal_of_another_instance_is_refused() {
+    let journal_of = |records: u64| {
+        let mut server = Server::disk();
+        for n in 0..records {
+            server.client().put("th.a", &json!({ "n": n }));
+        }
+        server.kill();
+        server
+    };
+    let (mut own, other) = (journal_of(5), journal_of(2));
+    let path = own.sandbox.home().join("log.journal");
+    let good = fs::read(&path).unwrap();
+    fs::write(&path, fs::read(other.sandbox.home().join("log.journal")).unwrap()).unwrap();
+    refused(&own.sandbox, &[], &["log.journal", "belong", "--accept-older-log"]);
+    fs::write(&path, "not a journal\n".repeat(2000)).unwrap();
+    refused(&own.sandbox, &[], &["log.journal", "damaged", "--accept-older-log"]);
+    let offline = own.sandbox.spl(&["verify"]);
+    assert!(offline.code == 1 && offline.stderr.contains("journal"), "{offline:?}");
+    fs::write(&path, good).unwrap();
+    own.run(&[]);
+    assert_eq!(own.export().len(), 5);
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn what_others_can_read_is_refused_with_the_remedy() {
         ("keys/primary", 0o644, 0o600),
         ("keys/head", 0o640, 0o600),
         ("log.redb", 0o604, 0o600),
+        ("log.journal", 0o606, 0o600),
         ("log.index.redb", 0o666, 0o600),
     ];
     for (name, bad, good) in cases {
@@ -134,8 +135,8 @@ fn what_others_can_read_is_refused_with_the_remedy() {
 fn a_link_in_place_of_a_file_is_refused_or_replaced() {
     let sandbox = stopped();
     let elsewhere = sandbox.dir().join("elsewhere");
-    for name in ["keys", "run", "logs", "keys/primary", "keys/head", "log.redb", "log.index.redb", "run/lock"]
-    {
+    let files = ["keys/primary", "keys/head", "log.redb", "log.journal", "log.index.redb", "run/lock"];
+    for name in ["keys", "run", "logs"].into_iter().chain(files) {
         let path = sandbox.home().join(name);
         fs::rename(&path, &elsewhere).unwrap();
         symlink(&elsewhere, &path).unwrap();
