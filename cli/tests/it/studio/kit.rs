@@ -4,7 +4,6 @@ use std::{
     cell::RefCell,
     fs,
     io::{BufRead as _, BufReader},
-    ops::Deref,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -17,22 +16,16 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
-use spl_fixtures::builders;
-use spl_kernel::{
-    commit::{Commit, Entry},
-    identity::encode,
-    log::{Log, LogSource, NewCommit},
-    record::{Act, Origin, Provenance},
-    time::UnixMillis,
-};
+use spl_kernel::identity::encode;
 use thirtyfour::{Capabilities, Key, WebDriver, WebElement, error::WebDriverResult};
 use tokio::{
     runtime::Runtime,
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
+pub(super) use super::clocked::Clocked;
 pub(super) use crate::federation::kit::{ADMIN, BOB, Home, Link, Node, Token};
-use crate::{federation::kit::now_ms, raw::wait_at_most};
+use crate::raw::wait_at_most;
 
 /// How long a page may take for anything that has no limit of its own.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -559,49 +552,4 @@ pub(super) fn target() -> PathBuf {
 pub(super) fn pair_link(home: &Home, token: &Token) -> String {
     let payload = json!({ "url": home.url(), "token": token.text, "device": "browser-test" });
     format!("{}/local/pair#{}", home.url(), encode(payload.to_string().as_bytes()))
-}
-
-/// An instance on disk at one port, whose time may go by.
-pub(super) struct Clocked(Home);
-
-impl Deref for Clocked {
-    type Target = Home;
-
-    fn deref(&self) -> &Home {
-        &self.0
-    }
-}
-
-impl Clocked {
-    pub(super) fn new() -> Self {
-        Self(Home::disk())
-    }
-
-    pub(super) fn stops(&mut self) {
-        self.0.node.stop();
-    }
-
-    /// Starts it where it was, so that its address stays.
-    pub(super) fn starts(&mut self) {
-        let port = self.0.node.port.to_string();
-        self.0.node.run(&["--port", &port]);
-    }
-
-    /// Stops, finds a record in the log that was committed so much later, and starts again.
-    pub(super) fn later(&mut self, by: Duration) {
-        self.stops();
-        let log = Log::open(LogSource::File(self.node.sandbox.home().join("log.redb")), &mut |_, _| {});
-        let log = log.expect("the log opens");
-        let draft = builders::draft("time", "did:sync:user:time", Act::Put, "{}");
-        let (facts, id) = (draft.facts.clone(), draft.id_at(0).expect("an id"));
-        let entry = Entry {
-            record: draft.into_record(id, 0),
-            provenance: Provenance::without_credential(Origin::Posted),
-        };
-        let committed_at = UnixMillis(now_ms() + u64::try_from(by.as_millis()).expect("a time"));
-        let commit = Commit { first_sequence: log.head().sequence + 1, committed_at, entries: vec![entry] };
-        builders::append(&log, &[NewCommit { commit, facts: vec![facts] }]);
-        drop(log);
-        self.starts();
-    }
 }

@@ -72,6 +72,7 @@ fn inside() {
     // A token's id is its SHA-256, which the page makes by itself here.
     phone.goes(&format!("{url}/settings/devices"));
     phone.clicks("Renew device");
+    phone.reads("Renewed.");
     let first = rows[0]["redemptions"][0]["token_id"].clone();
     crate::support::wait_until("there is another token", || {
         let rows = admin.rows("/v1/invites?limit=10");

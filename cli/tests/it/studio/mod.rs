@@ -1,6 +1,7 @@
 //! The pages, in a real browser: what somebody sees, clicks and types, against the real binary.
 
 mod access;
+mod clocked;
 mod devices;
 mod federated;
 mod guide;

@@ -1,10 +1,11 @@
 // Hand out access, see it used, take it back.
 
 import { announce, badge, fill, h, hinted, notice } from "./dom.js";
-import { Refused, del, get, post, rows } from "./api.js";
+import { Refused, del, get, post, rows, signInWith } from "./api.js";
 import { asking } from "./form.js";
 import { follow } from "./live.js";
 import { renew } from "./renewal.js";
+import { profileOf } from "./store.js";
 import { PairingForm } from "./pairing-form.js";
 import { Table, revocation } from "./table.js";
 import { soon } from "./view-threads.js";
@@ -32,13 +33,16 @@ export async function devices(main, { profile, signal, presence }) {
 }
 
 /** The strip on top: this browser's own token, and how to make it last. */
-function strip(place, profile) {
+function strip(place, profile, said) {
   const until = h("span", profile.expiresAt ? ["This browser’s token ends ", when(profile.expiresAt)] : "This browser’s token has no end");
   fill(place, until, asking("Renew device", {}, async () => {
     await renew(profile.id);
+    const renewed = await profileOf(profile.id);
+    signInWith(renewed.token);
     announce("Renewed");
-    location.reload();
-  }));
+    strip(place, renewed, "Renewed.");
+    place.querySelector("button").focus();
+  }), said && h("span.muted", said));
 }
 
 function own(profile) {
