@@ -158,20 +158,19 @@ impl Comparison<'_> {
             .iter()
             .map(|t| KeptToken { digest: Sha256::digest(t).into(), entry: entry(&account) })
             .collect();
+        // Peers first: filling them takes time, and an instance closes connections over which nothing comes.
         let peers = self.peers(&[Kind::Redis, Kind::Postgres, Kind::Etcd]);
         let mut rounds = Rounds::new(format!("reads, {CONNECTIONS} connections"));
-        let spl = |name: &str, instance: &'_ Instance, requests| -> Outcome<(String, Engine)> {
-            Ok((name.to_owned(), Engine::new(connections(instance, CONNECTIONS, &requests)?)?))
-        };
+        self.join(&mut rounds, &peers, |p| p.lookups(CONNECTIONS, &kept))?;
         let ours = [
-            (&secure, spl(CHECK, &secure, checks(&secure, &bearers))?),
-            (&secure, spl(READ, &secure, reads(&secure, &secure.fill(sample)?, &bearers))?),
-            (&open, spl(OPEN_READ, &open, reads(&open, &open.fill(sample)?, &[]))?),
+            (CHECK, &secure, checks(&secure, &bearers)),
+            (READ, &secure, reads(&secure, &secure.fill(sample)?, &bearers)),
+            (OPEN_READ, &open, reads(&open, &open.fill(sample)?, &[])),
         ];
-        for (instance, (name, mut engine)) in ours {
+        for (name, instance, requests) in ours {
+            let mut engine = Engine::new(connections(instance, CONNECTIONS, &requests)?)?;
             rounds.side(name, || instance.usage(), move || engine.closed(slice))?;
         }
-        self.join(&mut rounds, &peers, |p| p.lookups(CONNECTIONS, &kept))?;
         self.groups.push(rounds.run(self.size.rounds));
         let at_least = Goal::AtLeast;
         self.rows.extend([

@@ -24,7 +24,10 @@ pub(crate) struct Side<'a> {
     rates: Vec<f64>,
     p99: Vec<f64>,
     latency: Histogram<u64>,
-    used: Value,
+    /// Seconds of the server's processor time in this side's own turns, and its memory after the last.
+    cpu: f64,
+    memory: Usage,
+    answers: u64,
     /// Why it is out.
     failed: Option<String>,
 }
@@ -55,7 +58,9 @@ impl<'a> Rounds<'a> {
             rates: Vec::new(),
             p99: Vec::new(),
             latency: histogram()?,
-            used: Value::Null,
+            cpu: 0.0,
+            answers: 0,
+            memory: Usage::default(),
             failed: None,
         });
         Ok(())
@@ -71,20 +76,13 @@ impl<'a> Rounds<'a> {
         let (steal, load) = (Steal::begin(), load_average());
         let mut random = Random::new(u64::try_from(rounds).unwrap_or(1));
         let mut order: Vec<usize> = (0..self.sides.len()).collect();
-        let mut before = Vec::new();
         for round in 0..=rounds {
-            if round == 1 {
-                before = self.sides.iter().map(|s| (s.usage)()).collect();
-            }
             for at in (1..order.len()).rev() {
                 order.swap(at, random.index(at + 1));
             }
             for at in &order {
                 self.sides[*at].take_turn(round > 0);
             }
-        }
-        for (side, before) in self.sides.iter_mut().zip(before) {
-            side.used = report::usage(before, (side.usage)());
         }
         report(&format!(
             "{}: {rounds} rounds, {}, load {load} before and {} after",
@@ -146,10 +144,14 @@ impl Side<'_> {
         if self.failed.is_some() {
             return;
         }
+        let before = (self.usage)();
         match (self.turn)() {
             Err(e) => self.failed = Some(e.to_string()),
             Ok(_) if !counted => {}
             Ok(slice) => {
+                self.memory = (self.usage)();
+                self.cpu += self.memory.cpu - before.cpu;
+                self.answers += slice.count;
                 self.rates.push(slice.rate());
                 self.p99.push(slice.latency.value_at_quantile(0.99) as f64);
                 if let Err(e) = self.latency.add(&slice.latency) {
@@ -178,8 +180,8 @@ impl Side<'_> {
             self.quantile(0.99),
             self.quantile(0.999),
             self.quantile(1.0),
-            self.used["cpu_seconds"].as_f64().unwrap_or(0.0) * 1e6 / (self.latency.len() as f64).max(1.0),
-            report::mebibytes(self.used["resident_bytes"].as_u64().unwrap_or(0)),
+            self.cpu * 1e6 / (self.answers as f64).max(1.0),
+            report::mebibytes(self.memory.resident),
         )
     }
 
@@ -192,7 +194,12 @@ impl Side<'_> {
                 "p50": self.quantile(0.5), "p90": self.quantile(0.9), "p99": self.quantile(0.99),
                 "p99.9": self.quantile(0.999), "max": self.quantile(1.0),
             },
-            "answers": self.latency.len(), "server": self.used,
+            "answers": self.answers,
+            "server": {
+                "cpu_seconds": self.cpu,
+                "resident_bytes": self.memory.resident,
+                "peak_bytes": self.memory.peak,
+            },
         })
     }
 }
@@ -220,6 +227,6 @@ mod tests {
         assert_eq!(rounds.per_round("a", "b", |s| s.rates.as_slice()).unwrap().median, 2.0);
         assert_eq!(rounds.find("c").err(), Some("c: no".to_owned()));
         assert_eq!(rounds.find("d").err(), Some("not installed".to_owned()));
-        assert_eq!(result["sides"][0]["answers"], 3);
+        assert_eq!(result["sides"][0]["answers"], 60);
     }
 }

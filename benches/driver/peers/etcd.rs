@@ -1,19 +1,19 @@
 //! etcd: one member, authentication on, its own gRPC.
 
-use std::{io::Write as _, process::Command};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::{KeptToken, Peer, Place, Running, SECRET, Spoken};
 use crate::{
     Outcome,
-    engine::Fanout,
+    engine::{Engine, Fanout},
     instance::ask,
     process::{Server, Usage, free_port},
     transport::Link,
     wire::{
         Requests,
-        grpc::{self, Grpc, Target, field},
+        grpc::{Grpc, Target, field},
         http,
     },
 };
@@ -82,11 +82,8 @@ impl Peer for Etcd {
     }
 
     fn lookups(&self, connections: usize, tokens: &[KeptToken]) -> Outcome<Option<Vec<Spoken>>> {
-        for token in tokens {
-            let mut link = Link::plain(self.running.place.port)?;
-            grpc::call(&mut link, self.put(&token.digest, token.entry.as_bytes()))?;
-            link.flush()?;
-        }
+        let puts = tokens.iter().map(|t| self.put(&t.digest, t.entry.as_bytes())).collect();
+        Engine::new(self.connections(1, &Requests::new(puts))?)?.times(tokens.len())?;
         let ranges = tokens.iter().map(|t| self.target(RANGE).call(&field(1, &t.digest), false)).collect();
         self.connections(connections, &Requests::new(ranges)).map(Some)
     }

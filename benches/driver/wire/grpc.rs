@@ -4,10 +4,8 @@
 //! The server's windows are not tracked: requests are small, and a server opens its window again long before so
 //! few bytes in flight could fill it.
 
-use std::io::Write as _;
-
 use super::{Requests, Taken, Wire, refused};
-use crate::{Outcome, transport::Link};
+use crate::Outcome;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -273,28 +271,6 @@ impl Wire for Grpc {
         }
         Ok(taken)
     }
-}
-
-/// One call over a connection of its own, to set something up. Its answer is not looked at.
-pub(crate) fn call(link: &mut Link, call: Vec<u8>) -> Outcome<()> {
-    let mut wire = Grpc::calls(Requests::new(vec![call]));
-    let mut out = Vec::new();
-    wire.request(&mut out);
-    link.write_all(&out)?;
-    link.flush()?;
-    let mut result = Ok(());
-    let mut at = 0;
-    link.read_until(|got| match wire.take(&got[at..], &mut Vec::new()) {
-        Ok(taken) => {
-            at += taken.consumed;
-            taken.answers > 0
-        }
-        Err(e) => {
-            result = Err(e);
-            true
-        }
-    })?;
-    result
 }
 
 #[cfg(test)]
