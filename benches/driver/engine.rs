@@ -222,17 +222,18 @@ impl Engine {
         let total = (rate * duration.as_secs_f64()) as u64;
         let due_at = |k: u64| start + Duration::from_secs_f64(k as f64 / rate);
         let (mut due, mut sent) = (0, 0);
-        let mut free: Vec<usize> = (0..self.connections.len()).collect();
+        // In turn, so that none stays unused for so long that the server closes it.
+        let mut free: VecDeque<usize> = (0..self.connections.len()).collect();
         let mut late = VecDeque::new();
         while slice.count < total && now() < start + duration + GRACE {
             while due < total && due_at(due) <= now() {
                 late.push_back(due_at(due));
                 due += 1;
             }
-            while let (Some(since), Some(at)) = (late.front().copied(), free.last().copied()) {
+            while let (Some(since), Some(at)) = (late.front().copied(), free.front().copied()) {
                 self.connections[at].send(since)?;
                 late.pop_front();
-                free.pop();
+                free.pop_front();
                 sent += 1;
             }
             if due < total {
@@ -244,7 +245,7 @@ impl Engine {
                     connection.waiting = false;
                     last = now();
                     slice.add(connection.since, last);
-                    free.push(at);
+                    free.push_back(at);
                 }
                 Ok(())
             })?;
