@@ -215,10 +215,14 @@ fn memory_of(pid: u32, what: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|k| k * 1024)
 }
 
-/// The machine's load averages.
+/// The machine's load averages. More than the driver and a server can make means that somebody else was there.
 pub(crate) fn load_average() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+    let loads: Vec<&str> = text.split_whitespace().take(3).collect();
+    let cores = std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
+    let latest = loads.first().and_then(|l| l.parse::<f64>().ok()).unwrap_or(0.0);
+    let busy = if latest > 2.0 * cores { " BUSY" } else { "" };
+    loads.join(" ") + busy
 }
 
 #[cfg(test)]
