@@ -11,6 +11,7 @@ use crate::{
     commands::{
         Outcome,
         account::create::First,
+        pair,
         serve::{self, PlaceArgs},
         status::Health,
         token::{
@@ -22,7 +23,7 @@ use crate::{
     context::{self, Context},
     error::Failure,
     home::InstanceFile,
-    output,
+    output, qr,
     saved::SavedToken,
     text,
     token::Secret,
@@ -33,7 +34,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   spl up                        make an identity, start the instance, make the first account for
-                                you, and save its token
+                                you, save its token, and print a link that signs your browser in
   spl up --port 9101
   spl up --public-url https://spl.example.com       others come by it, through a proxy with TLS
 
@@ -85,7 +86,46 @@ pub(crate) fn run(ctx: &Context, given: UpArgs) -> Outcome {
     let access = access(ctx, &base, &instance, &mode)?;
     let mode = if access.is_new { self::mode(&base)? } else { mode };
     tell(ctx, &instance, started, &mode, &access)?;
+    if ctx.out.is_human() {
+        studio(ctx, &base, &access)?;
+        next_steps(&mode, access.is_new);
+        if access.is_new {
+            keep::note_if_hidden(ctx);
+        }
+    }
     Ok(0)
+}
+
+/// The way to the pages. Whoever was just let in is signed in there by the link, once; later it is the address alone.
+fn studio(ctx: &Context, base: &Url, access: &Access) -> Result<(), Failure> {
+    let address = base.origin().ascii_serialization();
+    let paired = match &access.actor {
+        Some(actor) if access.is_new => match browser(ctx, base, actor) {
+            Ok(link) => Some(link),
+            Err(failure) => {
+                output::warn(format_args!("no browser was paired: {}", text::safe(failure.message())));
+                None
+            }
+        },
+        _ => None,
+    };
+    let link = paired.as_deref().unwrap_or(&address);
+    ctx.out.field("studio", ctx.out.palette().cyan(link))?;
+    if let Some(columns) = qr::print(&ctx.out, link)? {
+        output::note(format_args!("the link's QR code takes {columns} columns"));
+    }
+    if paired.is_some() {
+        output::note(
+            "Open the link in your browser: it is signed in there as you. It works once; until then, whoever has it is you.",
+        );
+    }
+    Ok(())
+}
+
+fn browser(ctx: &Context, base: &Url, actor: &str) -> Result<String, Failure> {
+    let client = Client::new(base.clone(), Credential { token: ctx.token_for(base)?, local_proof: None })?;
+    let name = actor.rsplit(':').next().filter(|name| !name.is_empty()).unwrap_or("first");
+    pair::browser(&client, &format!("browser-{name}"), actor)
 }
 
 fn mode(base: &Url) -> Result<String, Failure> {
@@ -268,20 +308,20 @@ fn tell(
     } else if let Some(active) = ctx.active_token()? {
         out.field("token", ctx.source_in_words(Some(active.source)))?;
     }
-    next_steps(mode);
-    if access.is_new {
-        keep::note_if_hidden(ctx);
-    }
     Ok(())
 }
 
-fn next_steps(mode: &str) {
+fn next_steps(mode: &str, is_new: bool) {
     if mode == "insecure_localhost" {
         output::warn("it runs with --insecure-localhost: any process here gets in. To ask for tokens:");
         output::note("  spl serve --stop && spl serve --daemon");
     }
     output::note("next:");
-    output::note("  spl pair --device browser-chrome open the pages of this instance in a browser");
+    if is_new {
+        output::note("  spl pair --device my-phone       let another device of yours in");
+    } else {
+        output::note("  spl pair --device browser-chrome sign a browser in");
+    }
     output::note("  spl task add \"…\"                 note what is to be done");
     output::note("  spl intend \"…\"                   open a thread, and watch it: spl thread watch <id>");
     output::note("  spl invite create                let a phone or a colleague in, by a link");

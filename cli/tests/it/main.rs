@@ -22,6 +22,7 @@ mod json;
 mod lifecycle;
 mod limits;
 mod matrix;
+mod namespace;
 mod pair;
 mod pairs_cli;
 mod proxies;

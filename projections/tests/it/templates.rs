@@ -184,3 +184,18 @@ fn an_actor_has_a_thousand_at_most() {
     assert_eq!(removed(&mut desk, &first, &alice), Ok(false));
     saved(&mut desk, "one more", Shape::default(), &alice);
 }
+
+#[test]
+fn one_owner_has_a_thousand_at_most() {
+    let (mut desk, alice, bob) = two();
+    for n in 0..1000 {
+        saved(&mut desk, &format!("number {n}"), Shape::default(), &alice);
+    }
+    let before = desk.kit.records.len();
+    assert_eq!(code(desk.kit.run(save("one more", Shape::default()), &alice)), Some(Code::InvalidBody));
+    assert_eq!(desk.kit.records.len(), before, "nothing is written");
+    // What is there already can be replaced, and others have a thousand of their own.
+    saved(&mut desk, "number 7", Shape::default(), &alice);
+    saved(&mut desk, "one more", Shape::default(), &bob);
+    assert_eq!(labels(&desk, ALICE).len(), 1000);
+}

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 const PAGE: &str = include_str!("../pages/studio/index.html");
 
 /// Files of the pages: name, media type, content.
-const FILES: [(&str, &str, &[u8]); 23] = [
+const FILES: [(&str, &str, &[u8]); 26] = [
     ("studio.css", "text/css; charset=utf-8", include_bytes!("../pages/studio/studio.css")),
     ("icon.svg", "image/svg+xml", include_bytes!("../pages/studio/icon.svg")),
     ("icon-192.png", "image/png", include_bytes!("../pages/studio/icon-192.png")),
@@ -36,6 +36,9 @@ const FILES: [(&str, &str, &[u8]); 23] = [
     ("words.js", SCRIPT, include_bytes!("../pages/studio/words.js")),
     ("scan.js", SCRIPT, include_bytes!("../pages/studio/scan.js")),
     ("view-home.js", SCRIPT, include_bytes!("../pages/studio/view-home.js")),
+    ("form.js", SCRIPT, include_bytes!("../pages/studio/form.js")),
+    ("table.js", SCRIPT, include_bytes!("../pages/studio/table.js")),
+    ("pairing-form.js", SCRIPT, include_bytes!("../pages/studio/pairing-form.js")),
     ("view-devices.js", SCRIPT, include_bytes!("../pages/studio/view-devices.js")),
     ("view-invite.js", SCRIPT, include_bytes!("../pages/studio/view-invite.js")),
     ("view-landing.js", SCRIPT, include_bytes!("../pages/studio/view-landing.js")),

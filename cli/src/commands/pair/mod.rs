@@ -111,6 +111,12 @@ struct Made {
 }
 
 impl Made {
+    /// The token's text, which is printed as it is.
+    fn key(&self) -> Option<&str> {
+        let key = self.api_key.as_ref().map(Secret::expose);
+        key.filter(|key| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic()))
+    }
+
     fn ended(&self) -> &[Value] {
         self.revoked.as_array().map_or(&[], Vec::as_slice)
     }
@@ -145,11 +151,7 @@ pub(crate) fn run(ctx: &Context, args: &PairArgs) -> Outcome {
         Some(id) => (rotate(ctx, &client, id)?, true),
         None => (create(ctx, &client, args, identity.caller)?, false),
     };
-    let key = made.api_key.as_ref().map(Secret::expose).filter(|key| {
-        // It is printed as it is.
-        !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic())
-    });
-    let Some(key) = key else {
+    let Some(key) = made.key() else {
         let id = text::safe(&made.id);
         return Err(Failure::refused(format!(
             "the account {id} is there, but no token came with the answer"
@@ -162,6 +164,17 @@ pub(crate) fn run(ctx: &Context, args: &PairArgs) -> Outcome {
     Ok(0)
 }
 
+/// Gives a browser an account of its own, with which its owner does everything: the link that signs it in.
+pub(crate) fn browser(client: &Client, device: &str, actor: &str) -> Result<String, Failure> {
+    let identity: Identity = client.get(&["v1", "identity"]).send()?.parse()?;
+    let url = payload::origin("public_url", Some(&identity.url))?
+        .ok_or_else(|| Failure::refused("the instance does not say where it is"))?;
+    let places = Places { studio: url.clone(), url };
+    let made = make(client, device, &[actor.to_owned()], &["admin".to_owned()], None)?;
+    let token = made.key().ok_or_else(|| Failure::refused("no token came with the answer"))?;
+    places.link(&payload::Payload { url: &places.url(), token, device })
+}
+
 /// Makes an account and its token, in one request: neither is ever there without the other.
 fn create(ctx: &Context, client: &Client, args: &PairArgs, caller: Caller) -> Result<Made, Failure> {
     let actors = match &args.actors {
@@ -172,12 +185,23 @@ fn create(ctx: &Context, client: &Client, args: &PairArgs, caller: Caller) -> Re
         Some(list) => list.0.clone(),
         None => default_scopes(&args.device),
     };
+    make(client, &args.device, &actors, &scopes, args.expires_in)
+}
+
+/// Makes an account and its token, with what it is called, whom it may act as, and what it may do.
+fn make(
+    client: &Client,
+    device: &str,
+    actors: &[String],
+    scopes: &[String],
+    expires_in: Option<u64>,
+) -> Result<Made, Failure> {
     let body = json!({
-        "name": args.device,
+        "name": device,
         "actors": actors,
         "scopes": scopes,
         "with_token": true,
-        "expires_in_seconds": args.expires_in.unwrap_or(LIFETIME_SECONDS),
+        "expires_in_seconds": expires_in.unwrap_or(LIFETIME_SECONDS),
     });
     let answer = client.post(&["v1", "service-accounts"]).json(&body).send().map_err(|failure| {
         if failure.kind() != Kind::Unreachable {

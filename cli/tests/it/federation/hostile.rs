@@ -5,7 +5,6 @@
 //! where there are the addresses of the world.
 
 mod asked;
-mod namespace;
 mod pairs;
 mod unasked;
 mod web;

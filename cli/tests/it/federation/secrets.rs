@@ -109,6 +109,21 @@ fn tokens_of_no_pair_are_gone_after_a_start() {
 }
 
 #[test]
+fn an_instance_in_memory_leaves_the_homes_tokens_alone() {
+    let (mut alice, bob) = (Home::disk(), Home::memory());
+    let asked = json!({ "peer_url": bob.url(), "peer_token": GIVEN });
+    alice.admin.post("/v1/federation/pairs", &asked).is(201);
+    let directory = alice.node.sandbox.home().join("secrets/pairs");
+    let kept = holding(&directory);
+    assert_eq!(kept.len(), 1);
+    alice.node.stop();
+    // It has no pairs at all, in its memory.
+    alice.node.run(&["--memory"]);
+    alice.node.stop();
+    assert_eq!(holding(&directory), kept);
+}
+
+#[test]
 fn what_is_no_token_is_not_kept() {
     let alice = Home::disk();
     let bob = Home::memory();

@@ -125,7 +125,7 @@ fn a_request_names_exactly_one_host() {
         refused(&server, &ask.clone().header("host", first).header("host", second), first);
     }
     refused(&server, &ask.without("host"), "none");
-    let old = server.raw(b"GET /v1/threads HTTP/1.0\r\n\r\n");
+    let old = server.raw_answer(b"GET /v1/threads HTTP/1.0\r\n\r\n");
     assert!(String::from_utf8_lossy(&old).contains("ORIGIN_FORBIDDEN"), "{old:?}");
 }
 

@@ -139,13 +139,27 @@ impl Server {
         ask.bearer(&self.instance.sandbox.admin())
     }
 
-    /// What the sender of raw bytes gets back until the connection ends.
+    /// What the sender of raw bytes, who then says that no more comes, gets back until the connection ends. An answer
+    /// that is not ready by then is not sent any more.
     #[track_caller]
     pub(crate) fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        self.exchanged(bytes, true)
+    }
+
+    /// What the sender of raw bytes gets back until the instance ends the connection.
+    #[track_caller]
+    pub(crate) fn raw_answer(&self, bytes: &[u8]) -> Vec<u8> {
+        self.exchanged(bytes, false)
+    }
+
+    #[track_caller]
+    fn exchanged(&self, bytes: &[u8], ends: bool) -> Vec<u8> {
         let mut connection = Connection::open(self.port).expect("a connection");
         // The other side may close before it has taken everything, which resets the connection.
         let _ = connection.send(bytes);
-        let _ = connection.end();
+        if ends {
+            let _ = connection.end();
+        }
         let mut received = Vec::new();
         loop {
             match connection.take(1) {

@@ -1,4 +1,4 @@
-//! docs/invites.md: what stands there for a shell, typed in as it stands, in its order, by whom it is for.
+//! docs/invites.md and docs/federation.md: what stands there for a shell, typed in as it stands, in its order, by whom it is for.
 
 use std::{
     fs,
@@ -257,4 +257,47 @@ fn the_page_is_typed_in_from_top_to_bottom() {
     assert_eq!(bobs.len(), 2);
     assert!(bobs.iter().all(|one| one["signer_trust"] == "paired"), "{bobs:?}");
     super::guarantees::mirrors_pair_up(&readers.alice.admin.exported(true));
+}
+
+/// What comes of a block of docs/federation.md, by something that stands in it.
+const OF_FEDERATION: [(&str, &str); 10] = [
+    ("spl identity show", "did:key:"),
+    ("/.well-known/did.json", "#key-1"),
+    ("openssl pkeyutl", "Signature Verified Successfully"),
+    ("spl federation pair", "did:key:"),
+    ("> pair.json", "PAIR_EXISTS"),
+    ("spl federation list", "127.0.0.1"),
+    ("/v1/federation/pairs/$PAIR\" |", "\"federation_pair\""),
+    ("spl federation unpair", "removed"),
+    ("-X DELETE", "already_removed"),
+    ("federation_did_web false", "federation_did_web"),
+];
+
+#[test]
+fn the_page_on_other_instances_is_typed_in_from_top_to_bottom() {
+    let (alice, bob) = (Home::disk(), Home::memory());
+    let mut shell = Shell::open(&alice.node.sandbox.dir().join("alice"), Some(&alice));
+    let all = blocks("federation.md");
+    let text: String = all.iter().map(|(_, block)| block.as_str()).collect();
+    // Both ask on a terminal.
+    let changed = [
+        ("spl federation pair https://bob.example.net", "spl federation pair https://bob.example.net --yes"),
+        ("spl federation unpair \"$PAIR\"", "spl federation unpair \"$PAIR\" --yes"),
+    ];
+    for (there, _) in changed.iter().chain(&OF_FEDERATION) {
+        assert!(text.contains(there), "no block has {there:?} any more");
+    }
+    for (section, block) in &all {
+        let mut typed = block.clone();
+        for (there, instead) in changed {
+            typed = typed.replace(there, instead);
+        }
+        let typed = typed
+            .replace("https://spl.example.org", &alice.url())
+            .replace("https://bob.example.net", &bob.url());
+        let printed = shell.types(&typed, "");
+        for (part, shown) in OF_FEDERATION {
+            assert!(!block.contains(part) || printed.contains(shown), "{section}: {block}\n{printed}");
+        }
+    }
 }

@@ -267,3 +267,25 @@ fn a_shape_that_is_used_again_is_a_template() {
     home.spl(&["invite", "templates", "remove", label]).ok();
     assert_eq!(shown(&home), json!([]));
 }
+
+#[test]
+fn what_expired_meanwhile_is_told_before_what_changed_since() {
+    let mut home = Home::disk();
+    let (_, short) = created(&home, &["--ttl", "15m"]);
+    let (_, long) = created(&home, &["--ttl", "7d"]);
+    let seen = home.admin.head();
+    home.later(2 * HOUR);
+    home.spl(&["invite", "revoke", &long.id]).ok();
+    let resuming = home.admin.header("last-event-id", &seen.to_string());
+    let mut stream = resuming.events("/v1/invites/stream");
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let frame = stream.next();
+        if frame.name == "invite.updated" {
+            let row = &frame.json()["invite"];
+            told.push((row["invite_id"].clone(), row["state"].clone()));
+        }
+    }
+    // The clock went past the end of the one before anybody revoked the other.
+    assert_eq!(told, [(json!(short.id), json!("expired")), (json!(long.id), json!("revoked"))]);
+}

@@ -105,3 +105,33 @@ fn another_account_is_added_after_a_question_only() {
     browser.until("[...document.querySelectorAll('li.card')].some((c) => c.innerText.includes('admin ·') && c.innerText.includes('in use'))");
     browser.was_quiet(&[&home.url()], &[]);
 }
+
+/// What is kept of the keys that accounts were made for.
+const HOLDER_KEYS: &str = "new Promise((resolve, reject) => {
+     const request = indexedDB.open('spl-studio');
+     request.onerror = () => reject(request.error);
+     request.onsuccess = () => {
+       const store = request.result.transaction('kept').objectStore('kept');
+       const [names, values] = [store.getAllKeys(), store.getAll()];
+       store.transaction.oncomplete = () => {
+         request.result.close();
+         resolve(names.result.flatMap((name, i) => name.startsWith('holder:')
+           ? [[name.slice(7), values.result[i].type, values.result[i].algorithm?.name, values.result[i].extractable]] : []));
+       };
+     };
+   })";
+
+#[test]
+fn the_key_of_a_guest_cannot_be_taken_out() {
+    let home = Home::memory();
+    let [phone] = browsers();
+    let link = home.issue(&json!({ "device_label": "phone" }));
+    phone.pairs(&link, "phone");
+    let account = home.row(&link.id)["redemptions"][0]["service_account_id"].clone();
+    let kept = phone.promised(HOLDER_KEYS, Vec::new());
+    assert_eq!(kept, json!([[account, "private", "Ed25519", false]]), "{kept}");
+    phone.goes(&format!("{}/", home.url()));
+    phone.clicks("Forget");
+    phone.stands("Pair required");
+    assert_eq!(phone.promised(HOLDER_KEYS, Vec::new()), json!([]), "it goes with its profile");
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::kit::{BOB, Home, browsers};
+use super::kit::{BOB, Home, browsers, pair_link};
 
 #[test]
 fn a_colleague_signs_in_with_an_instance_of_their_own() {
@@ -46,7 +46,7 @@ fn a_colleague_signs_in_with_an_instance_of_their_own() {
         "whom, first and largest"
     );
     colleague.reads(BOB);
-    colleague.reads("Read everything here");
+    colleague.reads("Read everything there");
     colleague.clicks(&format!("Tell {} who I am", alice.url().trim_start_matches("http://")));
     colleague.until(&format!("location.origin === {}", json!(alice.url())));
     colleague.is_at("/pair/complete");
@@ -60,7 +60,7 @@ fn a_colleague_signs_in_with_an_instance_of_their_own() {
     let redeemed = &rows[0]["redemptions"][0];
     assert_eq!((&redeemed["holder_did"], &redeemed["holder_type"]), (&json!(BOB), &json!("federated")));
     assert_eq!(redeemed["signer_instance_did"], bob.did);
-    operator.until("document.querySelector('article[data-state=redeemed]')");
+    operator.until("document.querySelector('[data-state=redeemed]')");
     operator.reads("joined");
     operator.until("document.getElementById('activity-list').innerText.includes('vouched for by')");
     operator.was_quiet(&[&alice.url()], &[]);
@@ -111,4 +111,53 @@ fn what_a_link_claims_is_not_believed() {
     browser.is_at("/");
     assert!(!signed(&home));
     browser.was_quiet(&[&home.url(), "about:blank"], &[]);
+}
+
+#[test]
+fn whoever_has_several_identities_picks_one() {
+    let [alice, bob] = [Home::memory(), Home::memory()];
+    let [browser] = browsers();
+    let invite =
+        alice.issue(&json!({ "device_label": "for a colleague", "accept_holder_types": ["federated"] }));
+    let scopes = ["records:read", "records:write"];
+    browser.signs_in(&bob, &bob.admin.account(&[BOB], &scopes));
+    browser.goes(&pair_link(&bob, &bob.admin.account(&["did:sync:user:carol"], &scopes)));
+    browser.clicks("Add this profile");
+    browser.is_at("/local/tasks");
+    // From home: the invite's link is pasted there, and its page knows where to come back to.
+    browser.goes(&format!("{}/pair", bob.url()));
+    browser.types("Invite link", "nonsense");
+    browser.clicks("Go on");
+    browser.reads("That is no invite link");
+    browser.goes(&format!(
+        "{}/pair?invite={}",
+        bob.url(),
+        invite.url.replace('?', "%3F").replace('=', "%3D")
+    ));
+    browser.clicks("Go on");
+    browser.clicks(&format!("Open {}", alice.url()));
+    browser.reads("for a colleague");
+    assert_eq!(browser.field("Address of your own instance"), bob.url());
+    assert_eq!(browser.value("location.hash"), "");
+    browser.clicks("Sign in using which identity?");
+    browser.is_at("/pair/federated");
+    browser.reads("Sign in using which identity?");
+    let checked = "document.querySelector('input[name=profile]:checked').parentElement.innerText";
+    browser.until(&format!("{checked}.includes('carol')"));
+    browser.script(
+        "[...document.querySelectorAll('input[name=profile]')].find((e) => !e.checked).click();",
+        Vec::new(),
+    );
+    browser.until(&format!("{checked}.includes('{BOB}')"));
+    browser.clicks(&format!("Tell {} who I am", host_of(&alice.url())));
+    browser.is_at("/pair/complete");
+    browser.clicks("Pair with this instance");
+    browser.is_at("/local/tasks");
+    browser.stands("Connected, secure");
+    assert_eq!(alice.row(&invite.id)["redemptions"][0]["holder_did"], BOB);
+    browser.was_quiet(&[&alice.url(), &bob.url()], &[]);
+}
+
+fn host_of(url: &str) -> &str {
+    url.trim_start_matches("http://")
 }

@@ -82,7 +82,7 @@ fn an_invite_is_issued_taken_and_revoked_by_keys_alone() {
     operator.presses(Key::Enter);
     operator.until("document.activeElement.textContent === 'Revoke'");
     operator.presses(Key::Enter);
-    operator.until("document.querySelector('article[data-state=revoked]')");
+    operator.until("document.querySelector('[data-state=revoked]')");
     phone.stands("Token expired or revoked");
 }
 

@@ -342,16 +342,56 @@ impl Browser {
             .expect("a tab");
     }
 
-    /// A picture of the whole page.
+    /// A picture of the whole page, on a screen as high as it is: what sticks to an edge is at the page's.
     pub(super) fn is_photographed(&self, name: &str) {
-        // What sticks to a place on the screen is at that of the top.
         self.script("scrollTo(0, 0);", Vec::new());
+        let size = self.value("[innerWidth, innerHeight, document.scrollingElement.scrollHeight]");
+        let side = |i: usize| size[i].as_u64().expect("a side");
+        let of_height = |height: u64| json!({ "width": side(0), "height": height, "deviceScaleFactor": 1, "mobile": side(0) < 640 });
+        self.cdp("Emulation.setDeviceMetricsOverride", of_height(side(2)));
         let taken = self.cdp("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
+        self.cdp("Emulation.setDeviceMetricsOverride", of_height(side(1)));
         let picture = taken["data"].as_str().expect("a picture");
         let picture = data_encoding::BASE64.decode(picture.as_bytes()).expect("base64");
         let directory = target().join("studio-shots");
         fs::create_dir_all(&directory).expect("a directory");
         fs::write(directory.join(format!("{name}.png")), picture).expect("a file");
+    }
+
+    /// What a camera reads where an element is on the screen.
+    #[track_caller]
+    pub(super) fn reads_code(&self, selector: &str) -> String {
+        let place = self.value(&format!(
+            "(() => {{ const r = document.querySelector({}).getBoundingClientRect();
+               return {{ x: r.x + scrollX, y: r.y + scrollY, width: r.width, height: r.height, scale: 2 }}; }})()",
+            json!(selector)
+        ));
+        let taken =
+            self.cdp("Page.captureScreenshot", json!({ "clip": place, "captureBeyondViewport": true }));
+        // The browser unpacks its own picture: one character for each pixel.
+        let pixels = self.promised(
+            "(async () => {
+               const image = new Image();
+               image.src = 'data:image/png;base64,' + arguments[0];
+               await image.decode();
+               const canvas = Object.assign(document.createElement('canvas'), { width: image.width, height: image.height });
+               const context = canvas.getContext('2d');
+               context.drawImage(image, 0, 0);
+               const { data } = context.getImageData(0, 0, image.width, image.height);
+               let text = '';
+               for (let i = 0; i < data.length; i += 4) text += data[i] + data[i + 1] + data[i + 2] < 384 ? 'x' : ' ';
+               return [image.width, image.height, text];
+             })()",
+            vec![taken["data"].clone()],
+        );
+        let side = |i: usize| usize::try_from(pixels[i].as_u64().expect("a side")).expect("a side");
+        let (width, height) = (side(0), side(1));
+        let text = pixels[2].as_str().expect("pixels").as_bytes();
+        let shade = |x: usize, y: usize| if text[y * width + x] == b'x' { 0 } else { 255 };
+        let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, shade);
+        let grids = image.detect_grids();
+        assert_eq!(grids.len(), 1, "one code is to be seen");
+        grids[0].decode().expect("a code").1
     }
 
     /// Takes up what the browser has said since.
@@ -397,6 +437,9 @@ impl Browser {
                         message.contains(&format!(": net::{s}"))
                             || message.contains(&format!("status of {s} "))
                     });
+                // What Chrome says of that header on plain http, for which there is none that it would take.
+                let untrustworthy = message.contains("Cross-Origin-Opener-Policy header has been ignored");
+                let status = status || untrustworthy;
                 let policy = message.contains("VIOLATION") || message.contains("Content Security Policy");
                 policy || message.contains("spl_prod_") || (level == "SEVERE" && !status)
             })

@@ -273,3 +273,31 @@ fn what_is_wrong_would_be_found() {
         assert!(found.iter().any(|f| f.starts_with(rule)), "{rule}: {found:?}");
     }
 }
+
+#[test]
+fn nothing_jumps_when_data_arrives() {
+    let place = Place::new();
+    let [browser] = browsers();
+    browser.is_operator(&place.home);
+    let mut found = Vec::new();
+    for (size, name) in [(LAPTOP, "desktop"), (PHONE, "phone")] {
+        browser.looks_like(size, false);
+        for path in ["/", "/local/threads", "/local/threads/kitchen", "/local/tasks", "/settings/devices"] {
+            browser.goes("about:blank");
+            browser.goes(&format!("{}{path}", place.home.url()));
+            browser.stands("Connected, secure");
+            browser.until("document.querySelector('main h1') && !document.querySelector('[aria-busy]')");
+            let shift = browser.promised(
+                "new Promise((resolve) => { let sum = 0; new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) sum += e.value; })
+                   .observe({ type: 'layout-shift', buffered: true }); requestAnimationFrame(() => setTimeout(() => resolve(sum), 100)); })",
+                Vec::new(),
+            );
+            let shift = shift.as_f64().unwrap_or_else(|| panic!("{shift}"));
+            // What is felt as a jump begins at a tenth (Core Web Vitals).
+            if shift >= 0.1 {
+                found.push(format!("{path} on a {name}: {shift:.3}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}

@@ -3,8 +3,10 @@
 mod access;
 mod devices;
 mod federated;
+mod guide;
 mod keyboard;
 mod kit;
+mod lan;
 mod links;
 mod looks;
 mod pairing;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use thirtyfour::Key;
 
 use super::kit::{Browser, Home, Link, PHONE, browsers};
+use crate::{qr, support::Sandbox, up::Upped};
 
 /// Notes the moment at which an expression becomes true, in the page and by its clock.
 fn notes_when(browser: &Browser, expression: &str) {
@@ -28,7 +29,7 @@ fn noted_after(browser: &Browser, moment: &Value) -> i64 {
 }
 
 fn row(id: &str) -> String {
-    format!("article[data-invite=\"{id}\"]")
+    format!("[data-invite=\"{id}\"]")
 }
 
 /// The link on the card of what was made.
@@ -68,6 +69,12 @@ fn a_phone_is_paired_and_the_row_flips_within_a_second() {
     laptop.until("document.querySelector('img.qr').naturalWidth > 0");
     laptop.until("document.querySelector('img.qr').getBoundingClientRect().width >= 240");
     laptop.reads("Waiting for the device");
+    assert_eq!(laptop.reads_code("img.qr"), link.url, "the code is the link");
+    laptop.looks_like((1280, 900), true);
+    assert_eq!(laptop.reads_code("img.qr"), link.url, "in the dark too");
+    let beside = "(() => { const [qr, link] = ['img.qr', 'input[aria-label=\"Pair link\"]'].map((s) => document.querySelector(s).getBoundingClientRect());
+        return link.left >= qr.right && link.top >= qr.top && link.bottom <= qr.bottom; })()";
+    assert_eq!(laptop.value(beside), true, "the code and the link are side by side");
     let issued = home.row(&link.id);
     assert_eq!(issued["scopes"], json!(["records:read", "records:write"]), "{issued}");
     assert_eq!((&issued["max_uses"], &issued["device_label"]), (&json!(1), &json!("My phone")));
@@ -87,7 +94,9 @@ fn a_phone_is_paired_and_the_row_flips_within_a_second() {
     laptop.reads("iPhone 15 joined just now");
     laptop.until(&format!("document.querySelector('{row}').innerText.includes('Redeemed')"));
     laptop.until("document.getElementById('activity-list').innerText.includes('iPhone 15')");
-    laptop.until("document.body.innerText.includes('Has access')");
+    laptop.until(
+        "document.querySelector('#paired [data-account]')?.parentElement.innerText.includes('iPhone 15')",
+    );
     phone.is_at("/local/tasks");
     phone.stands("Connected, secure");
     laptop.was_quiet(&[&home.url()], &[]);
@@ -171,4 +180,44 @@ fn a_phone_is_turned_away_wherever_it_is() {
         let after = noted_after(&phone, &home.row(&link.id)["revoked_at"]);
         assert!((-5..2000).contains(&after), "{path}: {after} ms later");
     }
+}
+
+#[test]
+fn from_nothing_to_a_paired_phone() {
+    let upped = Upped(Sandbox::new());
+    let [phone] = browsers();
+    phone.looks_like(PHONE, false);
+    let ran = upped.0.spl(&["up", "--port", "0"]).ok();
+    let link_in = |text: &str| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("studio"));
+        line.expect("the way to the pages").trim().to_owned()
+    };
+    let link = link_in(&ran.stdout);
+    assert_eq!(qr::of_terminal(&ran.stdout), link, "the code is the link");
+    let start = crate::raw::now();
+    phone.goes(&link);
+    phone.is_at("/local/tasks");
+    phone.stands("Connected, secure");
+    phone.clicks("Devices");
+    // Whoever made the instance hands out access from here on: every grant is there.
+    phone.types("Label", "My phone");
+    phone.clicks("Generate pair link");
+    let invite = made(&phone);
+    assert!(start.elapsed() < Duration::from_secs(60));
+    let base = link.split_once("/local/pair#").expect("a link").0;
+    assert!(invite.url.starts_with(base));
+    phone.was_quiet(&[base], &[]);
+
+    // The link was good for once, and is not made again.
+    let [other] = browsers();
+    other.goes(&link);
+    other.reads("The link is of no use any more");
+    let again = upped.0.spl(&["up"]).ok();
+    assert_eq!(link_in(&again.stdout), base);
+    assert_eq!(qr::of_terminal(&again.stdout), base);
+    let accounts = upped.0.spl(&["service-account", "list", "-o", "json"]).ok().json();
+    assert_eq!(accounts["data"].as_array().map(Vec::len), Some(2), "{accounts}");
+    // What programs read holds no secret.
+    let told = upped.0.spl(&["up", "-o", "json"]).ok();
+    assert!(!told.stdout.contains("spl_prod_") && !told.stdout.contains("/local/pair"), "{told:?}");
 }

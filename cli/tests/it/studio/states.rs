@@ -136,3 +136,94 @@ fn many_tabs_are_served_at_once() {
         shows(&browser, "Connected, secure", "ok", &["Generate pair link"]);
     }
 }
+
+#[test]
+fn a_token_that_reads_nothing_is_too_narrow() {
+    let home = Home::memory();
+    let [browser] = browsers();
+    let token = home.admin.account(&[ADMIN], &["records:write"]);
+    browser.goes(&pair_link(&home, &token));
+    browser.is_at("/local/tasks");
+    shows(&browser, "Token too narrow", "warn", &["records:read"]);
+    browser.clicks("Home");
+    shows(&browser, "Token too narrow", "warn", &["spl pair --device browser-chrome --scopes"]);
+    browser.has("Re-pair");
+    browser.was_quiet(&[&home.url()], &["403"]);
+}
+
+#[test]
+fn a_program_that_was_replaced_is_told_of() {
+    let home = Home::memory();
+    let [browser] = browsers();
+    browser.is_operator(&home);
+    assert!(!browser.text().contains("Another version"));
+    // Two versions of the program are not at hand: the answer of the one is changed on its way.
+    browser.script(
+        "const real = fetch; window.fetch = async (path, options) => path !== '/health' ? real(path, options)
+           : new Response(JSON.stringify({ ...await (await real(path, options)).json(), version: '99.0.0' }));",
+        Vec::new(),
+    );
+    browser.clicks("Threads");
+    browser.reads("Another version runs now: reload");
+    browser.clicks("Another version runs now: reload");
+    browser
+        .until("document.querySelector('.status') && !document.body.innerText.includes('Another version')");
+}
+
+#[test]
+fn a_browser_that_refuses_the_connection_is_told_how_to_allow_it() {
+    let mut home = Clocked::new();
+    let [browser] = browsers();
+    browser.goes(&format!("{}/", home.url()));
+    shows(&browser, "Pair required", "warn", &[]);
+    // What Chrome says where its protection of local networks is on and the person has said no.
+    browser.script("navigator.permissions.query = async () => ({ state: 'denied' });", Vec::new());
+    home.stops();
+    browser.clicks("Threads");
+    shows(&browser, "Browser blocked the connection", "off", &[]);
+    browser.clicks("Home");
+    shows(&browser, "Browser blocked the connection", "off", &["Local network access"]);
+    home.starts();
+    browser.stands("Pair required");
+}
+
+#[test]
+fn what_is_pasted_opens_another_instance_after_a_click_only() {
+    let [home, other] = [Home::memory(), Home::memory()];
+    let [browser] = browsers();
+    let link = other.issue(&serde_json::json!({ "device_label": "there" }));
+    browser.goes(&format!("{}/", home.url()));
+    browser.clicks("Paste a pairing link");
+    browser.types("Pairing link, payload or token", &link.url);
+    browser.clicks("Use it");
+    browser.reads("This is for another instance");
+    browser.reads(&other.url());
+    browser.was_quiet(&[&home.url()], &[]);
+    browser.clicks(&format!("Open {}", other.url()));
+    browser.reads("Pair with this instance");
+    browser.was_quiet(&[&home.url(), &other.url()], &[]);
+}
+
+#[test]
+fn a_phone_can_install_it() {
+    let home = Home::memory();
+    let [phone] = browsers();
+    phone.looks_like(PHONE, false);
+    phone.goes(&format!("{}/local", home.url()));
+    phone.reads("Scan pairing QR");
+    let manifest = phone.cdp("Page.getAppManifest", serde_json::json!({}));
+    assert_eq!(manifest["errors"], serde_json::json!([]), "{manifest}");
+    assert!(
+        manifest["url"].as_str().is_some_and(|url| url.ends_with("/studio/manifest.webmanifest")),
+        "{manifest}"
+    );
+    let errors = phone.cdp("Page.getInstallabilityErrors", serde_json::json!({}));
+    // A fresh profile without a trace is as private as a window of that kind, to which nothing is installed.
+    let errors: Vec<_> = errors["installabilityErrors"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|e| e["errorId"].clone())
+        .collect();
+    assert!(errors.iter().all(|id| id == "in-incognito"), "{errors:?}");
+}

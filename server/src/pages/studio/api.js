@@ -8,7 +8,6 @@ export class Refused extends Error {
     this.code = body?.code ?? "";
     this.hint = body?.hint;
     this.scope = body?.required_scope;
-    this.retryAfter = body?.retry_after_seconds;
   }
 }
 
@@ -41,7 +40,8 @@ export async function ask(method, path, { body, as = token, signal, quiet = fals
     throw new Unreachable("no answer came from the instance");
   }
   const answer = await response.json().catch(() => null);
-  if (!quiet) watcher(response.status === 401 && as ? "expired" : "answered");
+  // Of another profile's token nothing follows for this one's.
+  if (!quiet && (as === token || response.status !== 401)) watcher(response.status === 401 && as ? "expired" : "answered");
   if (!response.ok) throw new Refused(response.status, answer);
   return answer;
 }

@@ -17,13 +17,22 @@ export function fromBase64url(text) {
   }
 }
 
+/** A JSON object, or null. */
+export function parseObject(text) {
+  try {
+    const value = JSON.parse(text);
+    return value && typeof value === "object" && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
 /** An object that a fragment carries, or null. */
 export function parsePayload(fragment) {
   const bytes = fromBase64url(fragment);
   if (!bytes || bytes.length > 16_384) return null;
   try {
-    const value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    return value && typeof value === "object" && !Array.isArray(value) ? value : null;
+    return parseObject(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
     return null;
   }
@@ -31,6 +40,16 @@ export function parsePayload(fragment) {
 
 export function toPayload(value) {
   return toBase64url(new TextEncoder().encode(JSON.stringify(value)));
+}
+
+/** The origin of an address, or null. Of one without a scheme where `scheme` is what people leave out. */
+export function originOf(text, scheme = "") {
+  try {
+    const url = new URL(String(text).includes("://") ? text : scheme + text);
+    return /^https?:$/.test(url.protocol) && !url.host.includes("%") ? url.origin : null;
+  } catch {
+    return null;
+  }
 }
 
 export function toHex(bytes) {

@@ -31,10 +31,13 @@ export const STATES = {
     next: ["This browser has no token for this instance. On a machine that is signed in:", "spl pair --device browser-chrome"],
   },
   secure: { dot: "ok", label: "Connected, secure", next: null },
-  narrow: { dot: "ok", label: "Connected, secure", next: null },
+  narrow: {
+    dot: "warn", label: "Token too narrow",
+    next: ["The token that this browser holds cannot read records here. On a machine that is signed in, make one that can:", "spl pair --device browser-chrome --scopes records:read,records:write"],
+  },
   expired: {
     dot: "bad", label: "Token expired or revoked",
-    next: ["The token that this browser holds opens nothing any more. Pair it again:", "spl pair --device browser-chrome"],
+    next: ["The token that this browser holds opens nothing any more. On a machine that is signed in:", "spl pair --device browser-chrome"],
   },
   reconnecting: { dot: "warn", label: "Reconnecting", next: ["The connection broke off. It is tried again by itself."] },
 };
@@ -60,6 +63,13 @@ export function become(next) {
 /** Whether the program behind this page was replaced by another version since the page was loaded. */
 export let replaced = false;
 
+function notice(found) {
+  if (version === found) return;
+  replaced = version !== null;
+  version = found;
+  if (replaced) for (const listener of listeners) listener(current);
+}
+
 /** Asks the instance who it is and what it wants of this browser. */
 export async function find() {
   let health;
@@ -69,8 +79,7 @@ export async function find() {
     become((await blockedByBrowser()) ? "blocked" : "unreachable");
     return null;
   }
-  if (version !== null && version !== health.version) replaced = true;
-  version = health.version;
+  notice(health.version);
   const mode = health.auth.mode;
   const profile = await activeProfile();
   if (mode === "insecure_localhost") become("insecure");
@@ -83,17 +92,19 @@ export async function find() {
 
 async function check(profile) {
   try {
-    await get("/v1/identity", { as: profile.token, quiet: true });
-    become("secure");
+    const { caller } = await get("/v1/identity", { as: profile.token, quiet: true });
+    become(reads(caller.scopes) ? "secure" : "narrow");
   } catch (error) {
     become(error.status === 401 ? "expired" : error.status ? "secure" : "unreachable");
   }
 }
 
+/** Whether a token with these scopes reads anything at all. */
+const reads = (scopes) => scopes.some((scope) => /^(admin|(records|thread:.*|namespace:.*):read)$/.test(scope));
+
 async function blockedByBrowser() {
   try {
-    const permission = await navigator.permissions.query({ name: "local-network-access" });
-    return permission.state === "denied";
+    return (await navigator.permissions.query({ name: "local-network-access" })).state === "denied";
   } catch {
     return false;
   }

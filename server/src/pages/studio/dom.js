@@ -1,6 +1,8 @@
 // Elements are made here, and nowhere else. Text becomes text nodes: what somebody wrote into a record, a label or an
 // answer is never read as markup.
 
+import { capital } from "./words.js";
+
 /** Makes an element: `h("p", { class: "hint" }, "text", child)`. Event listeners are `on…` functions. */
 export function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -20,6 +22,17 @@ function add(element, children) {
     if (child === undefined || child === null || child === false) continue;
     element.append(child instanceof Node ? child : document.createTextNode(String(child)));
   }
+}
+
+/** A drawing of one stroke. */
+export function icon(path) {
+  const make = (tag, attributes, ...inside) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...inside);
+    return element;
+  };
+  return make("svg", { viewBox: "0 0 24 24", "aria-hidden": "true", class: "icon" }, make("path", { d: path }));
 }
 
 /** Puts children in place of what an element holds. */
@@ -84,4 +97,11 @@ export function notice(kind, title, ...rest) {
 /** A command to type. */
 export function command(text) {
   return h("p", { class: "command" }, h("code", null, text), copyButton(text, "Copy"));
+}
+
+/** A hint with the command in it, if it names one: text, then the command to type. */
+export function hinted(text) {
+  if (!text) return null;
+  const [, before, what] = /^(.*?)[`\s]*\b(spl [a-z][^`]*?)`?$/.exec(text) ?? [null, text];
+  return [before && h("p", null, capital(before)), what && command(what)];
 }

@@ -17,16 +17,8 @@ function power(base, exponent) {
 
 const invert = (a) => power(a, P - 2n);
 const D = mod(-121665n * invert(121666n));
-const BY = mod(4n * invert(5n));
-const BASE = [recoverX(BY), BY];
-
-/** The even x of a point with this y. */
-function recoverX(y) {
-  const xx = mod((y * y - 1n) * invert(D * y * y + 1n));
-  let x = power(xx, (P + 3n) / 8n);
-  if (mod(x * x - xx) !== 0n) x = mod(x * power(2n, (P - 1n) / 4n));
-  return x & 1n ? P - x : x;
-}
+/** The base point, whose y is 4/5. */
+const BASE = [0x216936d3cd6e53fec0a4e231fdd6dc5c692cc7609525a7b2c9562d608f25d51an, mod(4n * invert(5n))];
 
 /** Adds points in extended coordinates (X, Y, Z, T). */
 function addPoints([x1, y1, z1, t1], [x2, y2, z2, t2]) {

@@ -6,9 +6,10 @@ import { become, find, state as standing } from "./connection.js";
 
 const WAIT_MIN = 500;
 const WAIT_MAX = 30_000;
+const CONNECTED = new Set(["secure", "narrow", "open", "insecure"]);
 
-/** Follows a stream until `signal` ends it: `on.event(name, data)`, and `on.over(status)` where it may not go on. */
-export async function follow(path, on, signal) {
+/** Follows a stream until `signal` ends it: `each(name, data)`. */
+export async function follow(path, each, signal) {
   let last = null;
   let wait = WAIT_MIN;
   while (!signal.aborted) {
@@ -25,7 +26,9 @@ export async function follow(path, on, signal) {
       if (credential()) headers.authorization = `Bearer ${credential()}`;
       if (last !== null) headers["last-event-id"] = last;
       const response = await fetch(path, { headers, signal: connection.signal, cache: "no-store", credentials: "omit", redirect: "error" });
-      if (response.status === 401 || response.status === 403) return over(response.status, on);
+      // What was sent as credential opens this no more, or never did: where the browser stands is asked anew.
+      if (response.status === 401) return find();
+      if (response.status === 403) return null;
       if (response.ok) {
         await read(response.body, (event) => {
           if (event.id !== undefined) last = event.id;
@@ -33,7 +36,7 @@ export async function follow(path, on, signal) {
           if (standing() === "reconnecting") find();
           if (event.name === "heartbeat") return;
           if (event.name === "error") ended = "revoked";
-          else if (event.name !== "server_shutdown") on.event(event.name, JSON.parse(event.data));
+          else if (event.name !== "server_shutdown") each(event.name, JSON.parse(event.data));
         });
       }
     } catch {
@@ -42,19 +45,13 @@ export async function follow(path, on, signal) {
       document.removeEventListener("visibilitychange", hide);
       signal.removeEventListener("abort", stop);
     }
-    if (signal.aborted) return;
+    if (signal.aborted) return null;
     if (connection.signal.aborted) continue;
-    if (ended === "revoked") return over(401, on);
-    if (standing() === "secure") become("reconnecting");
+    if (ended === "revoked") return find();
+    if (CONNECTED.has(standing())) become("reconnecting");
     await pause(wait * (0.5 + Math.random()), signal);
     wait = Math.min(wait * 2, WAIT_MAX);
   }
-}
-
-/** What was sent as credential opens this no more, or never did: where the browser stands is asked anew. */
-function over(status, on) {
-  on.over?.(status);
-  if (status === 401) find();
 }
 
 async function read(body, each) {

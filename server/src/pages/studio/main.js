@@ -1,6 +1,6 @@
 // The frame around every page: where am I, is it there, where can I go; and which page an address is.
 
-import { badge, fill, h } from "./dom.js";
+import { badge, fill, h, icon } from "./dom.js";
 import { signInWith } from "./api.js";
 import { STATES, find, onState, replaced, state } from "./connection.js";
 import { follow } from "./live.js";
@@ -28,7 +28,7 @@ const PLACES = [
   ["/", "Home", "M3 10.5 12 3l9 7.5V21h-6v-6H9v6H3z"],
   ["/local/threads", "Threads", "M4 5h16v11H9l-5 4z"],
   ["/local/tasks", "Tasks", "m4 12 5 5L20 6"],
-  ["/settings/devices", "Devices", "M7 2h10v20H7zM11 19h2"],
+  ["/settings/devices", "Devices", "M7 2h10v20H7zM11 19h2", "Settings"],
   ["/settings/devices#activity", "Audit", "M12 7v5l3 2M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18"],
 ];
 
@@ -37,18 +37,9 @@ let title = "Syncropel";
 /** A page that shows nothing live still learns at once that its token has ended: a thread that nobody writes on. */
 const PRESENCE = "/v1/events/stream?thread=.";
 
-function icon(path) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [name, value] of [["viewBox", "0 0 24 24"], ["aria-hidden", "true"], ["class", "icon"]]) svg.setAttribute(name, value);
-  const shape = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  shape.setAttribute("d", path);
-  svg.append(shape);
-  return svg;
-}
-
-function link([href, name, path]) {
+function link([href, name, path, group]) {
   const here = location.pathname + location.hash === href || (!href.includes("#") && location.pathname === href && !location.hash);
-  return h("a", { href, "aria-current": here && "page" }, icon(path), name);
+  return [group && h("span", { class: "group" }, group), h("a", { href, "aria-current": here && "page" }, icon(path), name)];
 }
 
 /** Where the browser stands, at the top of every page. */
@@ -57,7 +48,8 @@ function status() {
   const show = () => {
     const { dot, label, mark } = STATES[state()];
     fill(element, badge(dot, label), mark && h("strong", { class: "mark" }, mark),
-      replaced && h("a", { href: location.href, class: "quiet" }, "Another version runs now: reload"));
+      state() === "expired" && location.pathname !== "/" && h("a", { href: "/" }, "Re-pair"),
+      replaced && h("a", { href: location.href, target: "_self" }, "Another version runs now: reload"));
     document.getElementById("favicon").href = faviconOf(dot);
     document.title = dot === "ok" ? title : `${label} · ${title}`;
   };
@@ -95,7 +87,7 @@ async function show() {
   signInWith(profile?.token ?? null);
   const settled = find();
   const { signal } = leave;
-  const presence = () => profile && settled.then(() => follow(PRESENCE, { event() {} }, signal));
+  const presence = () => profile && settled.then(() => follow(PRESENCE, () => {}, signal));
   if (!page.live) presence();
   await page.show(main, { parts: match.slice(1).map(decodeURIComponent), profile, signal, settled, go, presence });
 }

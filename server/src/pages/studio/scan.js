@@ -30,7 +30,7 @@ export function scanner(label) {
     const { open } = await import("./view-landing.js");
     while (video.isConnected) {
       const [code] = await detector.detect(video);
-      if (code) { hint.textContent = open(code.rawValue) ?? ""; return; }
+      if (code) { hint.textContent = open(code.rawValue, document.getElementById("main")) ?? ""; return; }
       await new Promise((resolve) => requestAnimationFrame(resolve));
     }
   }

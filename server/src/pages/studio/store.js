@@ -30,8 +30,10 @@ async function run(store, mode, work) {
   });
 }
 
+const kept = (name) => run("kept", "readonly", (s) => s.get(name));
+
 async function cipherKey() {
-  const known = await run("kept", "readonly", (s) => s.get("key"));
+  const known = await kept("key");
   if (known) return known;
   const key = await crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]);
   // Two tabs may get here at once: the first one's key counts.
@@ -39,7 +41,7 @@ async function cipherKey() {
     await run("kept", "readwrite", (s) => s.add(key, "key"));
     return key;
   } catch {
-    return run("kept", "readonly", (s) => s.get("key"));
+    return kept("key");
   }
 }
 
@@ -61,6 +63,11 @@ async function unseal(sealed) {
   }
 }
 
+/** Keeps the private half of the key that an account was made for: not to be taken out, where the browser can do so. */
+export function keepHolderKey(account, key) {
+  return run("kept", "readwrite", (s) => s.put(key, `holder:${account}`));
+}
+
 /** Keeps a profile and makes it the active one. */
 export async function keepProfile({ id, token, device, actor, scopes, expiresAt, origin = location.origin }) {
   const sealed = await seal(token);
@@ -77,16 +84,20 @@ export async function activate(id) {
 /** All profiles, without their tokens. */
 export async function profiles() {
   const all = await run("profiles", "readonly", (s) => s.getAll());
-  const active = await run("kept", "readonly", (s) => s.get("active"));
+  const active = await kept("active");
   return all
     .filter((p) => p.origin === location.origin)
     .map(({ sealed, ...shown }) => ({ ...shown, encrypted: sealed.plain === undefined, active: shown.id === active }))
     .sort((a, b) => (a.keptAt < b.keptAt ? 1 : -1));
 }
 
-/** The active profile with its token, or null. A token goes to the origin that it was kept for, and to no other. */
+/** The active profile with its token, or null. */
 export async function activeProfile() {
-  const id = await run("kept", "readonly", (s) => s.get("active"));
+  return profileOf(await kept("active"));
+}
+
+/** A profile with its token, or null. A token goes to the origin that it was kept for, and to no other. */
+export async function profileOf(id) {
   const profile = id && (await run("profiles", "readonly", (s) => s.get(id)));
   if (!profile || profile.origin !== location.origin) return null;
   const token = await unseal(profile.sealed);
@@ -96,8 +107,9 @@ export async function activeProfile() {
 /** Forgets a profile here. What it opened stays open until it is revoked there. */
 export async function forget(id) {
   await run("profiles", "readwrite", (s) => s.delete(id));
+  await run("kept", "readwrite", (s) => s.delete(`holder:${id}`));
   const left = await run("profiles", "readonly", (s) => s.getAllKeys());
-  const active = await run("kept", "readonly", (s) => s.get("active"));
+  const active = await kept("active");
   if (active === id) await run("kept", "readwrite", (s) => (left.length ? s.put(left[0], "active") : s.delete("active")));
   channel.postMessage("changed");
 }

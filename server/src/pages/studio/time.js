@@ -4,14 +4,21 @@ import { h } from "./dom.js";
 
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const minute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 /** "3 minutes ago", "in 2 days". */
-export function ago(date, now = Date.now()) {
+function ago(date, now = Date.now()) {
   const seconds = Math.round((date.getTime() - now) / 1000);
   if (Math.abs(seconds) < 5) return "just now";
   const [unit, size] = UNITS.find(([, s]) => Math.abs(seconds) >= s) ?? UNITS.at(-1);
   return relative.format(Math.trunc(seconds / size), unit);
+}
+
+/** "28 Nov 2026, 14:03 (in 6 days)": an end that somebody is to keep in mind. */
+export function until(text) {
+  const date = new Date(text);
+  return [minute.format(date), " (", when(text), ")"];
 }
 
 /** A time element that keeps itself up to date. */

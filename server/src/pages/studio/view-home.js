@@ -2,6 +2,8 @@
 
 import { command, fill, h, identifier, notice } from "./dom.js";
 import { get } from "./api.js";
+import { originOf } from "./bytes.js";
+import { entry } from "./form.js";
 import { STATES, onState, state } from "./connection.js";
 import { activate, forget, profiles } from "./store.js";
 import { when } from "./time.js";
@@ -18,8 +20,13 @@ export async function home(main, { profile, signal, settled, go }) {
     if (signal.aborted) return;
     const next = guidance(state());
     const kept = await profiles();
-    if (isPhone() && !profile && ["pair", "unreachable", "blocked"].includes(state())) return fill(body, welcome(), next);
-    fill(body, next, state() === "secure" && tiles(), await facts(), kept.length ? list(kept) : null);
+    if (isPhone() && !profile && ["pair", "unreachable", "blocked"].includes(state())) {
+      fill(main.querySelector("h1"), "Welcome");
+      return fill(body, welcome(), next);
+    }
+    fill(main.querySelector("h1"), "This instance");
+    const told = await facts();
+    if (!signal.aborted) fill(body, next, ["secure", "insecure", "open"].includes(state()) && tiles(), told, kept.length > 0 && list(kept));
   };
   signal.addEventListener("abort", onState(render));
   await settled;
@@ -27,27 +34,28 @@ export async function home(main, { profile, signal, settled, go }) {
 }
 
 /** What a state means and what to do about it. */
-export function guidance(name) {
+function guidance(name) {
   const { label, dot, next } = STATES[name];
   if (!next) return null;
   const lines = next.map((line) => (line.startsWith("spl ") ? command(line) : h("p", null, line)));
-  const again = name === "expired" || name === "pair";
-  return notice(dot === "bad" ? "bad" : "plain", label, ...lines,
-    again && h("details", null, h("summary", null, name === "expired" ? "Re-pair" : "Paste a pairing link"), paste()));
+  const again = { expired: "Re-pair", narrow: "Re-pair", pair: "Paste a pairing link" }[name];
+  return notice(dot === "bad" ? "bad" : dot === "warn" ? "warn" : "plain", label, ...lines, again && repair(again, name !== "pair"));
+}
+
+/** A button in whose place the field for a new link comes. */
+function repair(name, isPrimary) {
+  const place = h("div");
+  const open = () => { fill(place, paste()); place.querySelector("textarea").focus(); };
+  return fill(place, h("button", { type: "button", class: isPrimary && "primary", onclick: open }, name));
 }
 
 /** Takes a link, a payload or a token that somebody pastes. */
 function paste() {
   const field = h("textarea", { id: "paste", rows: "2", autocomplete: "off", spellcheck: "false" });
-  const error = h("p", { class: "error", role: "alert" });
-  const form = h("form", { class: "stack", onsubmit: take }, h("div", { class: "field" }, h("label", { for: "paste" }, "Pairing link, payload or token"), field), error, h("div", { class: "actions" }, h("button", { type: "submit" }, "Use it")));
-  async function take(event) {
-    event.preventDefault();
+  return entry("Pairing link, payload or token", field, "Use it", false, async (text) => {
     const { open } = await import("./view-landing.js");
-    error.textContent = open(field.value.trim()) ?? "";
-    if (error.textContent) field.focus();
-  }
-  return form;
+    return open(text, document.getElementById("main"));
+  });
 }
 
 /** What can be done here. */
@@ -80,26 +88,19 @@ function list(kept) {
       !p.encrypted && h("p", { class: "hint" }, "Kept unencrypted: this page is plain http. Over https it would be encrypted."),
       h("div", { class: "actions" },
         !p.active && h("button", { type: "button", onclick: () => activate(p.id).then(() => location.reload()) }, "Switch to it"),
-        h("button", { type: "button", class: "quiet", onclick: () => forget(p.id).then(() => location.reload()) }, "Forget"))))));
+        h("button", { type: "button", class: "quiet", onclick: () => forget(p.id).then(() => location.reload()), title: "The token is deleted from this browser; it is not revoked" }, "Forget"))))));
 }
 
 function welcome() {
-  const error = h("p", { class: "error", role: "alert" });
   const address = h("input", { id: "address", inputmode: "url", autocomplete: "url", placeholder: "http://100.x.y.z:9100" });
-  const form = h("form", { class: "stack", onsubmit: enter }, h("div", { class: "field" }, h("label", { for: "address" }, "Enter instance URL"), address), error, h("div", { class: "actions" }, h("button", { type: "submit" }, "Go there")));
-  function enter(event) {
-    event.preventDefault();
-    try {
-      const url = new URL(address.value.includes("://") ? address.value : `http://${address.value}`);
-      if (!/^https?:$/.test(url.protocol) || url.host.includes("%")) throw new Error();
-      location.assign(`${url.origin}/local`);
-    } catch {
-      error.textContent = "That is no address: it looks like http://100.64.0.7:9100";
-      address.focus();
-    }
-  }
+  const form = entry("Enter instance URL", address, "Go there", false, (text) => {
+    const origin = originOf(text, "http://");
+    if (!origin) return "That is no address: it looks like http://100.64.0.7:9100";
+    location.assign(`${origin}/local`);
+    return null;
+  });
   return h("section", { class: "stack" },
     h("p", null, "This phone is not paired yet. On the computer, choose Devices, or run ", h("code", null, "spl pair --device browser-mobile"), "."),
     scanner("Scan pairing QR"), form,
-    h("button", { type: "button", disabled: true }, "Browse public records"), h("p", { class: "hint" }, "Comes in a later release."));
+    h("div", { class: "field" }, h("button", { type: "button", disabled: true, "aria-describedby": "later" }, "Browse public records"), h("p", { class: "hint", id: "later" }, "Comes in a later release.")));
 }

@@ -2,14 +2,18 @@
 
 import { fill, h, identifier } from "./dom.js";
 import { Unreachable, get, post } from "./api.js";
-import { toPayload } from "./bytes.js";
-import { newPublicKey } from "./secrets.js";
+import { originOf, toPayload } from "./bytes.js";
+import { entry } from "./form.js";
+import { newHolderKey } from "./secrets.js";
+import { keepHolderKey } from "./store.js";
 import { grants } from "./words.js";
-import { when } from "./time.js";
+import { until } from "./time.js";
 import { dead } from "./view-landing.js";
 
 export async function invite(main, { parts: [id] }) {
   const sig = new URLSearchParams(location.search).get("sig");
+  const home = homeOf(location.hash);
+  if (home) history.replaceState(null, "", location.pathname + location.search);
   fill(main, h("h1", null, "An invite"), h("p", { "aria-busy": "true" }, "Looking at it…"));
   let preview;
   try {
@@ -18,7 +22,16 @@ export async function invite(main, { parts: [id] }) {
     return dead(main, ...wrong(error));
   }
   if (preview.state !== "active") return dead(main, ...over(preview.state));
-  show(main, preview, sig);
+  show(main, preview, sig, home);
+}
+
+/** The instance that somebody comes from, where it sent them here: a default to be looked at, nothing more. */
+function homeOf(fragment) {
+  try {
+    return originOf(decodeURIComponent(/^#home=(.+)$/.exec(fragment)?.[1] ?? "")) ?? "";
+  } catch {
+    return "";
+  }
 }
 
 function wrong(error) {
@@ -38,7 +51,7 @@ function over(state) {
   }[state] ?? ["The invite is over", ask];
 }
 
-function show(main, preview, sig) {
+function show(main, preview, sig, home) {
   const guest = preview.accept_holder_types.includes("guest");
   const federated = preview.accept_holder_types.includes("federated");
   fill(main,
@@ -46,55 +59,39 @@ function show(main, preview, sig) {
     h("p", { class: "origin" }, location.origin),
     h("dl", { class: "facts" },
       h("div", null, h("dt", null, "You get"), h("dd", null, grants(preview.scopes, preview.scope_target))),
-      h("div", null, h("dt", null, "Use it"), h("dd", null, "until ", when(preview.expires_at))),
+      h("div", null, h("dt", null, "The link works until"), h("dd", null, until(preview.expires_at))),
       h("div", null, h("dt", null, "Issued by"), h("dd", null, identifier(preview.issuer_did, { head: 18 })))),
     guest && asGuest(preview, sig),
-    federated && asFederated(preview, !guest),
+    federated && asFederated(preview, !guest, home),
     h("p", { class: "hint" }, "This browser keeps a token for this address, and nothing else. Leave at any time: Home, then Forget. Whoever sent the link can end it."));
 }
 
 function asGuest(preview, sig) {
-  const error = h("p", { class: "error", role: "alert" });
   const label = h("input", { id: "holder-label", maxlength: "128", value: deviceName(), autocomplete: "off" });
-  const button = h("button", { type: "submit", class: "primary" }, "Pair with this instance");
-  return h("form", { class: "stack", onsubmit: redeem }, h("div", { class: "field" }, h("label", { for: "holder-label" }, "Name of this device"), label), error, button);
-  async function redeem(event) {
-    event.preventDefault();
-    button.disabled = true;
-    try {
-      const body = { holder_type: "guest", holder_pubkey: await newPublicKey(), sig };
-      if (label.value.trim()) body.holder_label = label.value.trim();
-      const got = await post(`/v1/invites/${encodeURIComponent(preview.invite_id)}/redeem`, body, { as: null });
-      // The link of the invite is not kept in the history either.
-      location.replace(`/pair/complete#${toPayload({ url: location.origin, token: got.bearer, device: body.holder_label ?? got.actor_did })}`);
-    } catch (refused) {
-      error.textContent = [refused.message, refused.hint].filter(Boolean).join(". ");
-      button.disabled = false;
-    }
-  }
+  return entry("Name of this device", label, "Pair with this instance", true, async (name) => {
+    const key = await newHolderKey();
+    const body = { holder_type: "guest", holder_pubkey: key.text, sig };
+    if (name) body.holder_label = name;
+    const got = await post(`/v1/invites/${encodeURIComponent(preview.invite_id)}/redeem`, body, { as: null });
+    await keepHolderKey(got.service_account_id, key.privateKey);
+    // The link of the invite is not kept in the history either.
+    location.replace(`/pair/complete#${toPayload({ url: location.origin, token: got.bearer, device: name || got.actor_did })}`);
+  });
 }
 
-function asFederated(preview, alone) {
-  const error = h("p", { class: "error", role: "alert" });
-  const address = h("input", { id: "home-url", inputmode: "url", autocomplete: "url", placeholder: "https://bob.example.net" });
-  const form = h("form", { class: "stack", onsubmit: leave }, h("div", { class: "field" }, h("label", { for: "home-url" }, "Address of your own instance"), address), error, h("button", { type: "submit", class: alone && "primary" }, "Sign in using which identity?"));
-  return h("section", { class: "stack" }, h("h2", null, alone ? "Sign in with your own instance" : "Or with your own instance"), form);
-  function leave(event) {
-    event.preventDefault();
-    let home;
-    try {
-      home = new URL(address.value.includes("://") ? address.value : `https://${address.value}`);
-      if (!/^https?:$/.test(home.protocol) || home.host.includes("%")) throw new Error();
-    } catch {
-      error.textContent = "That is no address: it looks like https://bob.example.net";
-      return address.focus();
-    }
+function asFederated(preview, alone, from) {
+  const address = h("input", { id: "home-url", inputmode: "url", autocomplete: "url", placeholder: "https://bob.example.net", value: from });
+  const form = entry("Address of your own instance", address, "Sign in using which identity?", alone, (text) => {
+    const home = originOf(text, "https://");
+    if (!home) return "That is no address: it looks like https://bob.example.net";
     const ask = {
       invite_id: preview.invite_id, invite_url: location.href, audience: preview.issuer_did,
       issuer_url: location.origin, scopes: preview.scopes, expires_at: preview.expires_at,
     };
-    location.assign(`${home.origin}/pair/federated#${toPayload(ask)}`);
-  }
+    location.assign(`${home}/pair/federated#${toPayload(ask)}`);
+    return null;
+  });
+  return h("section", { class: "stack" }, h("h2", null, alone ? "Sign in with your own instance" : "Or with your own instance"), form);
 }
 
 function deviceName() {

@@ -1,37 +1,27 @@
 // Where links end: `/local/pair#…` and `/pair/complete#…`. What they carry is taken out of the address first, then
 // looked at.
 
-import { announce, fill, h, notice } from "./dom.js";
+import { announce, command, fill, h, notice } from "./dom.js";
 import { Refused, Unreachable, get, post } from "./api.js";
-import { fromBase64url, parsePayload, toPayload } from "./bytes.js";
+import { originOf, parseObject, parsePayload, toPayload } from "./bytes.js";
+import { asking } from "./form.js";
 import { keepProfile, profiles } from "./store.js";
-import { isSecure, successorOf, tokenId } from "./secrets.js";
+import { TOKEN, isSecure, successorOf, tokenId } from "./secrets.js";
 
-const TOKEN = /^spl_[a-z0-9]{1,16}_(sa_[0-9a-hjkmnp-tv-z]{16}|sa-bootstrap-env)_[\x21-\x7e]{32,256}$/;
-
-/** Follows a pasted link, payload or token. Says what is wrong with it, or nothing. */
-export function open(text) {
-  if (TOKEN.test(text)) {
-    location.assign(`/local/pair#${toPayload({ url: location.origin, token: text, device: "This browser" })}`);
-    return null;
-  }
-  if (fromBase64url(text) && parsePayload(text)) { location.assign(`/local/pair#${text}`); return null; }
-  try {
-    const json = JSON.parse(text);
-    if (json.token) { location.assign(`/local/pair#${toPayload(json)}`); return null; }
-  } catch {
-    // No JSON: perhaps a link.
-  }
-  try {
-    const url = new URL(text);
-    if (/^https?:$/.test(url.protocol) && /^\/(i\/|local\/pair$|pair)/.test(url.pathname)) {
-      location.assign(url.origin === location.origin ? url.pathname + url.search + url.hash : url.href);
-      return null;
-    }
-  } catch {
-    // No link either.
-  }
-  return "That is no pairing link, payload or token. Copy all of it again.";
+/** Follows a link, payload or token that was pasted or scanned. Says what is wrong with it, or nothing. Another
+ * instance is opened after a click that shows its origin, which takes the place of the page. */
+export function open(text, main) {
+  const pair = (payload) => { location.assign(`/local/pair#${payload}`); };
+  if (TOKEN.test(text)) return pair(toPayload({ url: location.origin, token: text, device: "This browser" }));
+  if (parsePayload(text)) return pair(text);
+  // What `spl pair --no-qr` prints.
+  const json = parseObject(text);
+  if (json?.token) return pair(toPayload(json));
+  const url = originOf(text) && new URL(text);
+  if (!url || !/^\/(i\/|local\/pair$|pair)/.test(url.pathname)) return "That is no pairing link, payload or token. Copy all of it again.";
+  const rest = url.pathname + url.search + url.hash;
+  if (url.origin === location.origin) location.assign(rest);
+  else elsewhere(main, url.origin, rest);
 }
 
 export async function landing(main, { go }) {
@@ -50,19 +40,12 @@ export async function landing(main, { go }) {
   await take(main, payload, go);
 }
 
-function originOf(text) {
-  try {
-    const url = new URL(text);
-    return /^https?:$/.test(url.protocol) ? url.origin : null;
-  } catch {
-    return null;
-  }
-}
-
-function elsewhere(main, origin, rest) {
+/** Asks before another instance is opened. */
+export function elsewhere(main, origin, rest) {
+  const button = h("button", { type: "button", class: "primary", onclick: () => location.assign(origin + rest) }, `Open ${origin}`);
   fill(main, h("h1", null, "This is for another instance"), h("p", { class: "origin" }, origin),
-    h("p", null, "The link pairs this browser with the instance at that address. Open it there only if you know it."),
-    h("button", { type: "button", class: "primary", onclick: () => location.assign(origin + rest) }, `Open ${origin}`));
+    h("p", null, "The link leads to the instance at that address. Open it there only if you know it."), button);
+  button.focus();
 }
 
 /** Checks a token, puts a fresh one in its place, keeps that. */
@@ -72,6 +55,7 @@ async function take(main, payload, go) {
     identity = await get("/v1/identity", { as: payload.token });
   } catch (error) {
     if (error instanceof Unreachable) return dead(main, "The instance does not answer", "Start it, then open the link again.", "spl serve --daemon");
+    if (error.status === 429) return dead(main, "Too many requests", "Wait a minute, then open the link again.");
     return dead(main, "The link is of no use any more", "Its token was used, revoked, or has expired. Make another one where you are signed in.", "spl pair --device browser-chrome");
   }
   const id = identity.caller.service_account_id;
@@ -108,25 +92,20 @@ async function settle(profile, before, successor) {
 }
 
 /** What a home instance has signed, redeemed here after a click. */
-function redeemForeign(main, payload, go) {
+async function redeemForeign(main, payload, go) {
   const { invite_id: id, ...body } = payload;
-  const error = h("p", { class: "error", role: "alert" });
-  const button = h("button", { type: "button", class: "primary", onclick: redeem }, "Pair with this instance");
+  const others = await profiles();
+  const [button, error] = asking("Pair with this instance", { class: "primary" }, async () => {
+    const got = await post(`/v1/invites/${encodeURIComponent(id)}/redeem`, body, { as: null });
+    await keepProfile({ id: got.service_account_id, token: got.bearer, device: got.actor_did, actor: got.actor_did, scopes: got.scopes, expiresAt: got.expires_at });
+    go("/local/tasks");
+  });
   fill(main, h("h1", null, "Sign in here as"), h("p", { class: "origin" }, String(body.holder_did ?? "")),
-    h("p", { class: "hint" }, "Your own instance has signed that this is you. It is good for a minute."), error, button);
-  async function redeem() {
-    button.disabled = true;
-    try {
-      const got = await post(`/v1/invites/${encodeURIComponent(id)}/redeem`, body, { as: null });
-      await keepProfile({ id: got.service_account_id, token: got.bearer, device: got.actor_did, actor: got.actor_did, scopes: got.scopes, expiresAt: got.expires_at });
-      go("/local/tasks");
-    } catch (refused) {
-      error.textContent = [refused.message, refused.hint].filter(Boolean).join(". ");
-      button.disabled = false;
-    }
-  }
+    h("p", null, "Your own instance has signed that this is you. It is good for a minute."),
+    others.length > 0 && h("p", { class: "hint" }, "This browser is signed in here as ", h("strong", null, others[0].actor), " too. Both are kept; Home switches between them."), error, button);
+  button.focus();
 }
 
 export function dead(main, title, text, what) {
-  fill(main, h("h1", null, title), h("p", null, text), what && h("p", { class: "command" }, h("code", null, what)), h("p", null, h("a", { href: "/" }, "Home")));
+  fill(main, h("h1", null, title), h("p", null, text), what && command(what), h("p", null, h("a", { href: "/" }, "Home")));
 }

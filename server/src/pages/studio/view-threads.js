@@ -3,6 +3,7 @@
 import { badge, fill, h, identifier, notice } from "./dom.js";
 import { Refused, get, rows } from "./api.js";
 import { follow } from "./live.js";
+import { Table } from "./table.js";
 import { person } from "./words.js";
 import { when } from "./time.js";
 
@@ -13,13 +14,13 @@ function refusedNotice(error) {
 
 const DOTS = { open: "warn", active: "ok", observed: "ok", closed: "off", cancelled: "bad", inbox: "warn", done: "off" };
 
-/** A list that is read again when something in it has changed. */
-async function list(main, title, path, row, empty, signal) {
-  const body = h("div", { class: "rows" }, h("p", { "aria-busy": "true" }, "Looking…"));
+/** A table that is read again when something in it has changed. */
+async function list(main, title, path, table, signal) {
+  const body = h("div", null, table.element);
   fill(main, h("h1", null, title), body);
   const read = async () => {
     const all = await rows(path, 200);
-    if (!signal.aborted) fill(body, all.length ? all.map(row) : h("p", { class: "muted" }, empty));
+    if (!signal.aborted) table.set(all.map((t) => ({ id: t.thread, ...t })));
   };
   try {
     await read();
@@ -28,25 +29,22 @@ async function list(main, title, path, row, empty, signal) {
   }
   // Several records at once are one look.
   let due = null;
-  follow("/v1/events/stream", {
-    event() { due ??= setTimeout(() => { due = null; read().catch(() => {}); }, 200); },
-  }, signal);
+  follow("/v1/events/stream", () => { due ??= setTimeout(() => { due = null; read().catch(() => {}); }, 200); }, signal);
 }
 
-const to = (id) => `/local/threads/${encodeURIComponent(id)}`;
+const to = (id, text) => h("a", { href: `/local/threads/${encodeURIComponent(id)}` }, text);
+const status = (name) => badge(DOTS[name] ?? "off", name);
 
 export function threads(main, { signal }) {
-  return list(main, "Threads", "/v1/threads?limit=200", (t) => h("article", { class: "row" },
-    h("div", { class: "row-head" }, h("a", { href: to(t.id) }, t.id), badge(DOTS[t.status] ?? "off", t.status)),
-    h("div", { class: "cells" }, h("div", { class: "cell" }, h("span", { class: "label" }, "Records"), t.record_count), h("div", { class: "cell" }, h("span", { class: "label" }, "Last"), when(t.last_activity)))),
-  "No thread is visible here yet. On the command line: spl intend \"make tea\"", signal);
+  const table = new Table("Threads", ["Thread", "Status", "Records", "Last record"], "No thread is visible here yet. On the command line: spl intend \"make tea\"",
+    (t) => ({ cells: [to(t.id, t.id), status(t.status), t.record_count, when(t.last_activity), null] }));
+  return list(main, "Threads", "/v1/threads?limit=200", table, signal);
 }
 
 export function tasks(main, { signal }) {
-  return list(main, "Tasks", "/v1/tasks?limit=200", (t) => h("article", { class: "row" },
-    h("div", { class: "row-head" }, h("a", { href: to(t.thread ?? t.id) }, t.goal ?? t.alias ?? t.id), badge(DOTS[t.status] ?? "off", t.status)),
-    h("div", { class: "cells" }, h("div", { class: "cell" }, h("span", { class: "label" }, "Assigned to"), person(t.assigned_to)), h("div", { class: "cell" }, h("span", { class: "label" }, "Priority"), t.priority ?? "—"))),
-  "No tasks. On the command line: spl task add \"water the plants\"", signal);
+  const table = new Table("Tasks", ["Task", "Status", "Assigned to", "Priority"], "No tasks. On the command line: spl task add \"water the plants\"",
+    (t) => ({ cells: [to(t.thread, t.goal ?? t.alias), status(t.status), t.assigned_to ? person(t.assigned_to) : "nobody", t.priority ?? "—", null] }));
+  return list(main, "Tasks", "/v1/tasks?limit=200", table, signal);
 }
 
 export async function thread(main, { parts: [id], signal }) {
@@ -62,10 +60,8 @@ export async function thread(main, { parts: [id], signal }) {
   } catch (error) {
     return fill(head, refusedNotice(error));
   }
-  follow(`/v1/threads/${encodeURIComponent(id)}/watch`, {
-    event(name, data) {
-      if (name === "record.created" && !body.querySelector(`[data-id="${data.id}"]`)) body.append(record(data.record, true));
-    },
+  follow(`/v1/threads/${encodeURIComponent(id)}/watch`, (name, data) => {
+    if (name === "record.created" && !body.querySelector(`[data-id="${data.id}"]`)) body.append(record(data.record, true));
   }, signal);
 }
 

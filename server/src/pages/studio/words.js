@@ -1,9 +1,9 @@
 // What scopes and states mean, in words.
 
 /** What a token with these scopes may do, in one sentence. */
-export function grants(scopes, target) {
+export function grants(scopes, target, place = "here") {
   const has = (name) => scopes.includes(name);
-  const where = !target || target.kind === "instance" ? "everything here"
+  const where = !target || target.kind === "instance" ? `everything ${place}`
     : target.kind === "thread" ? `the thread ${target.thread_id} only` : `the namespace ${target.namespace} only`;
   if (has("admin")) return "Administer this instance: everything, accounts and tokens included";
   if (has("records:read") && has("records:write")) return `Read and write ${where}`;
@@ -29,4 +29,4 @@ export function person(did) {
 
 /** Dot of an invite's state. */
 export const DOTS = { active: "ok", redeemed: "off", exhausted: "off", expired: "warn", revoked: "bad" };
-export const NAMES = { active: "Active", redeemed: "Redeemed", exhausted: "Exhausted", expired: "Expired", revoked: "Revoked" };
+export const capital = (word) => word[0].toUpperCase() + word.slice(1);

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::{
     GLOBAL, bearer, ground,
-    namespace::runs_inside,
     web::{Certificate, Does, Web},
 };
 use crate::{
     federation::kit::{Home, answer, document, key, typed_answer},
+    namespace::runs_inside,
     support::status_answer,
 };
 
@@ -157,7 +157,7 @@ fn among_hosts(test: &str) {
 
 #[test]
 fn an_honest_host_vouches() {
-    among_hosts("asked::inside_honest");
+    among_hosts("federation::hostile::asked::inside_honest");
 }
 
 #[test]
@@ -205,7 +205,7 @@ impl Home {
 
 #[test]
 fn hosts_that_mean_no_good_vouch_for_nobody() {
-    among_hosts("asked::inside_hostile");
+    among_hosts("federation::hostile::asked::inside_hostile");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn inside_hostile() {
 
 #[test]
 fn hosts_that_take_too_long_are_not_waited_for() {
-    among_hosts("asked::inside_slow");
+    among_hosts("federation::hostile::asked::inside_slow");
 }
 
 #[test]

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::{
     GLOBAL, bearer, ground,
-    namespace::runs_inside,
     web::{Certificate, Does, Web},
 };
 use crate::{
     federation::kit::{Home, answer, document, key, manifest, now_ms, signed},
+    namespace::runs_inside,
     raw::Reply,
     support::Fake,
 };
@@ -42,7 +42,10 @@ fn both(did: &str, by: u8, url: &str) -> Vec<u8> {
 
 #[test]
 fn a_host_that_is_pinned_is_not_asked_again() {
-    runs_inside("pairs::inside_web", &[(WEB, &[GLOBAL]), ("two.example-test.org", &[GLOBAL])]);
+    runs_inside(
+        "federation::hostile::pairs::inside_web",
+        &[(WEB, &[GLOBAL]), ("two.example-test.org", &[GLOBAL])],
+    );
 }
 
 #[test]
@@ -101,7 +104,7 @@ const METADATA: (&str, &[&str]) = ("metadata.example-test.org", &["169.254.169.2
 #[test]
 fn peers_are_never_looked_for_on_the_link_alone() {
     runs_inside(
-        "pairs::inside_addresses",
+        "federation::hostile::pairs::inside_addresses",
         &[METADATA, ("mixed.example-test.org", &["169.254.169.254", "10.1.2.3"])],
     );
 }

@@ -10,8 +10,8 @@ use std::{
 
 use serde_json::json;
 
-use super::{GLOBAL, namespace::runs_inside};
-use crate::{federation::kit::Home, raw::wait_at_most, support::LIMIT};
+use super::GLOBAL;
+use crate::{federation::kit::Home, namespace::runs_inside, raw::wait_at_most, support::LIMIT};
 
 /// Names that lead to addresses of our own networks, and to what is nobody's.
 const PRIVATE: [(&str, &[&str]); 19] = [
@@ -60,7 +60,7 @@ fn comes_to(count: &AtomicUsize, expected: usize) {
 #[test]
 fn our_own_networks_are_never_connected_to() {
     let hosts: Vec<(&str, &[&str])> = PRIVATE.into_iter().chain([GLOBAL_NAME]).collect();
-    runs_inside("unasked::inside", &hosts);
+    runs_inside("federation::hostile::unasked::inside", &hosts);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn inside() {
 
 #[test]
 fn a_name_server_that_never_answers_is_not_waited_for() {
-    runs_inside("unasked::inside_slow_names", &[]);
+    runs_inside("federation::hostile::unasked::inside_slow_names", &[]);
 }
 
 #[test]

@@ -44,7 +44,7 @@ exec "$@"
 /// Runs one ignored test of this binary there, with these hosts: names with their addresses. Everybody else is
 /// asked of a name server at 93.184.216.53.
 #[track_caller]
-pub(super) fn runs_inside(test: &str, hosts: &[(&str, &[&str])]) {
+pub(crate) fn runs_inside(test: &str, hosts: &[(&str, &[&str])]) {
     let dir = tempfile::tempdir().expect("a directory");
     let file = |name: &str, text: &str| {
         let path = dir.path().join(name);
@@ -54,7 +54,6 @@ pub(super) fn runs_inside(test: &str, hosts: &[(&str, &[&str])]) {
     let lines =
         hosts.iter().flat_map(|(name, all)| all.iter().map(move |address| format!("{address} {name}\n")));
     let hosts = format!("127.0.0.1 localhost\n{}", lines.collect::<String>());
-    let test = format!("federation::hostile::{test}");
     let output = Command::new("unshare")
         .args(["--net", "--mount", "sh", "-ec", SCRIPT, "sh"])
         .arg(file("hosts", &hosts))
@@ -62,7 +61,7 @@ pub(super) fn runs_inside(test: &str, hosts: &[(&str, &[&str])]) {
         .arg(file("nsswitch.conf", "passwd: files\nhosts: files dns\n"))
         .arg(ADDRESSES.join(" "))
         .arg(std::env::current_exe().expect("this binary"))
-        .args(["--exact", &test, "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"])
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .stdin(Stdio::null())
