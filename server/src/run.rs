@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use crate::{
     access::has_loopback_host,
     activity::{self, Activity, Thefts},
-    app::{App, Instance, Mode},
+    app::{App, Instance, KeyShown, Mode},
     boot::{BootError, Booted, boot},
     budget::Budget,
     env, first,
@@ -203,6 +203,7 @@ async fn serve(
         log,
         writer,
         published,
+        key_shown: KeyShown::from(&key.public()),
         key,
         did,
         insecure: options.insecure_localhost,
