@@ -344,7 +344,9 @@ pub(super) fn page_of(
         let at = hash.position(cursor)?;
         if paging.descending { high = high.min(at.saturating_sub(1)) } else { low = at.saturating_add(1) }
     }
-    let mut scan = Scan::new(source, paging.descending, low, high);
+    // One more than fits tells whether there is another page.
+    let mut scan =
+        Scan::new(source, paging.descending, low, high).beginning_with(paging.limit.saturating_add(1));
     let mut page = Page::new(&app.answer_budget, paging.limit)?;
     let (started, mut scanned, mut last) = (env::monotonic(), 0, 0);
     loop {
