@@ -7,7 +7,11 @@ use std::{
 };
 
 use serde_json::Value;
-use spl_kernel::{identity::PrivateKey, log::Log, time::UnixMillis};
+use spl_kernel::{
+    identity::{PrivateKey, PublicKey},
+    log::Log,
+    time::UnixMillis,
+};
 use spl_projections::{Secret, World};
 use tokio::sync::{Semaphore, watch};
 
@@ -49,6 +53,20 @@ impl Mode {
     }
 }
 
+/// The instance's public key as answers show it: computed once, for those who ask who they are ask often.
+#[derive(Debug)]
+pub(crate) struct KeyShown {
+    pub(crate) base64url: String,
+    pub(crate) multibase: String,
+    pub(crate) fingerprint: String,
+}
+
+impl From<&PublicKey> for KeyShown {
+    fn from(key: &PublicKey) -> Self {
+        Self { base64url: key.base64url(), multibase: key.multibase(), fingerprint: key.fingerprint() }
+    }
+}
+
 /// The instance behind the routes.
 #[derive(Debug)]
 pub(crate) struct Instance {
@@ -57,6 +75,7 @@ pub(crate) struct Instance {
     pub(crate) writer: Writer,
     pub(crate) published: Arc<Published>,
     pub(crate) key: PrivateKey,
+    pub(crate) key_shown: KeyShown,
     pub(crate) did: String,
     /// Whether local requests act on the data plane without a bearer.
     pub(crate) insecure: bool,
@@ -79,6 +98,8 @@ pub(crate) struct Instance {
     pub(crate) stream_budget: Budget,
     /// Large bodies that are parsed at a time: what they grow to is in no budget until they are queued.
     pub(crate) parsing: Arc<Semaphore>,
+    /// Point reads that go on at a time on threads that serve requests: on half of these.
+    pub(crate) reading_inline: Semaphore,
     /// Walks over records that go on at a time.
     pub(crate) scanning: Arc<Semaphore>,
     pub(crate) streams: Arc<OpenStreams>,

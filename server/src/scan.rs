@@ -45,13 +45,20 @@ pub(crate) struct Scan {
     /// Positions still to visit, inclusive.
     low: u64,
     high: u64,
+    /// Most records of the next chunk.
+    chunk: usize,
     done: bool,
 }
 
 impl Scan {
     /// Walks `low..=high`.
     pub(crate) fn new(source: Source, descending: bool, low: u64, high: u64) -> Self {
-        Self { source, descending, low: low.max(1), high, done: low > high }
+        Self { source, descending, low: low.max(1), high, chunk: CHUNK, done: low > high }
+    }
+
+    /// Begins with this many records at a time, and twice as many each time: for those who may have enough soon.
+    pub(crate) fn beginning_with(self, records: usize) -> Self {
+        Self { chunk: records.clamp(1, CHUNK), ..self }
     }
 
     /// The next records, or none at the end.
@@ -59,7 +66,9 @@ impl Scan {
         if self.done || self.low > self.high {
             return Ok(Vec::new());
         }
-        let range = Range { low: self.low, high: self.high, limit: CHUNK, descending: self.descending };
+        let chunk = self.chunk;
+        self.chunk = CHUNK.min(2 * chunk);
+        let range = Range { low: self.low, high: self.high, limit: chunk, descending: self.descending };
         let reader = log.reader()?;
         let records = match &self.source {
             Source::Thread(thread) => at_positions(&reader, &log.index().thread(thread, range)?)?,
@@ -71,10 +80,10 @@ impl Scan {
                 at_positions(&reader, &found)?
             }
             Source::All if self.descending => {
-                let low = self.high.saturating_sub(CHUNK as u64).max(self.low - 1);
+                let low = self.high.saturating_sub(chunk as u64).max(self.low - 1);
                 last_of(&reader, low, self.high)?
             }
-            Source::All => first_of(&reader, self.low - 1, self.high)?,
+            Source::All => first_of(&reader, self.low - 1, self.high, chunk)?,
         };
         match records.last().map(|r| r.sequence) {
             None => self.done = true,
@@ -105,8 +114,8 @@ fn at_positions(reader: &Reader, positions: &[u64]) -> Result<Vec<StoredRecord>,
     Ok(records)
 }
 
-/// The first records after `low` up to `high`, ascending.
-fn first_of(reader: &Reader, low: u64, high: u64) -> Result<Vec<StoredRecord>, StoreError> {
+/// The first records after `low` up to `high`, ascending, `most` of them.
+fn first_of(reader: &Reader, low: u64, high: u64, most: usize) -> Result<Vec<StoredRecord>, StoreError> {
     let (mut records, mut bytes) = (Vec::new(), 0);
     reader.scan(low, &mut |stored| {
         if stored.sequence > high {
@@ -114,7 +123,7 @@ fn first_of(reader: &Reader, low: u64, high: u64) -> Result<Vec<StoredRecord>, S
         }
         bytes += stored.record.body.len();
         records.push(stored);
-        records.len() < CHUNK && bytes < CHUNK_BYTES
+        records.len() < most && bytes < CHUNK_BYTES
     })?;
     Ok(records)
 }

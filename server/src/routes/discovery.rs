@@ -5,6 +5,7 @@ use axum::{
     http::{StatusCode, Uri},
     response::Response,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use spl_kernel::{canonical::canonical, json::Json};
@@ -92,38 +93,71 @@ pub(super) async fn scope_presets(uri: Uri) -> Response {
     }))
 }
 
+/// Whom a request comes from, as it is shown to it.
+#[derive(Serialize)]
+struct CallerShown<'a> {
+    actor: Option<&'a str>,
+    display_name: Option<&'a str>,
+    scopes: &'a [String],
+    service_account_id: Option<&'a str>,
+    expires_at: Option<&'a str>,
+    is_authenticated: bool,
+}
+
+/// The instance and who asks it: the members of the caller twice, beside each other and by themselves.
+#[derive(Serialize)]
+struct IdentityShown<'a> {
+    object: &'static str,
+    did: &'a str,
+    method: &'static str,
+    public_key: &'a str,
+    public_key_multibase: &'a str,
+    key_fingerprint: &'a str,
+    url: &'a str,
+    did_document_url: String,
+    actor: Option<&'a str>,
+    display_name: Option<&'a str>,
+    scopes: &'a [String],
+    service_account_id: Option<&'a str>,
+    expires_at: Option<&'a str>,
+    is_authenticated: bool,
+    caller: CallerShown<'a>,
+}
+
 /// `GET /v1/identity`
 pub(super) async fn identity(State(app): State<App>, session: Session, uri: Uri) -> Response {
     let result = Params::new(&uri).finish().map(|()| {
-        let (key, url) = (app.key.public(), app.public_url(&session.world));
-        let caller = &session.caller;
-        let bearer = caller.bearer.as_ref();
+        let (key, url) = (&app.key_shown, app.public_url(&session.world));
+        let bearer = session.caller.bearer.as_ref();
+        let scopes = session.caller.scope_names();
+        let expires_at = bearer.and_then(|b| b.expires_at).map(|at| at.to_string());
+        let caller = CallerShown {
+            actor: session.caller.actor(),
+            display_name: bearer.map(|b| b.account.display_name.as_str()),
+            scopes: &scopes,
+            service_account_id: bearer.map(|b| &*b.account.id),
+            expires_at: expires_at.as_deref(),
+            is_authenticated: bearer.is_some(),
+        };
         json_answer(
             StatusCode::OK,
-            &json!({
-                "object": "identity",
-                "did": app.did,
-                "method": "key",
-                "public_key": key.base64url(),
-                "public_key_multibase": key.multibase(),
-                "key_fingerprint": key.fingerprint(),
-                "url": url,
-                "did_document_url": format!("{url}/.well-known/did.json"),
-                "actor": caller.actor(),
-                "display_name": bearer.map(|b| b.account.display_name.as_str()),
-                "scopes": caller.scope_names(),
-                "service_account_id": bearer.map(|b| &*b.account.id),
-                "expires_at": bearer.and_then(|b| b.expires_at).map(|at| at.to_string()),
-                "is_authenticated": bearer.is_some(),
-                "caller": {
-                    "actor": caller.actor(),
-                    "display_name": bearer.map(|b| b.account.display_name.as_str()),
-                    "scopes": caller.scope_names(),
-                    "service_account_id": bearer.map(|b| &*b.account.id),
-                    "expires_at": bearer.and_then(|b| b.expires_at).map(|at| at.to_string()),
-                    "is_authenticated": bearer.is_some(),
-                },
-            }),
+            &IdentityShown {
+                object: "identity",
+                did: &app.did,
+                method: "key",
+                public_key: &key.base64url,
+                public_key_multibase: &key.multibase,
+                key_fingerprint: &key.fingerprint,
+                url: &url,
+                did_document_url: format!("{url}/.well-known/did.json"),
+                actor: caller.actor,
+                display_name: caller.display_name,
+                scopes: caller.scopes,
+                service_account_id: caller.service_account_id,
+                expires_at: caller.expires_at,
+                is_authenticated: caller.is_authenticated,
+                caller,
+            },
         )
     });
     answer(result)

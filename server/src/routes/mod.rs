@@ -235,6 +235,19 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Runs a point read: at once where it is, unless as many threads that serve requests read already as may. To hand
+/// a read of microseconds to a thread that may block costs several times the read; but what is not in memory waits
+/// for the disk, and some threads must be left that do not.
+pub(crate) async fn point_read<T: Send + 'static>(
+    app: &App,
+    read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    match app.reading_inline.try_acquire() {
+        Ok(_turn) => read(),
+        Err(_) => blocking(read).await,
+    }
+}
+
 /// A walk over records waits this long for its turn.
 const SCAN_WAIT_MAX: Duration = Duration::from_secs(10);
 

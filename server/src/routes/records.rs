@@ -15,7 +15,7 @@ use spl_kernel::{
 };
 use spl_projections::{tokens::TokenId, visibility::Viewer};
 
-use super::{answer, blocking, scanning};
+use super::{answer, blocking, point_read, scanning};
 use crate::{
     app::{App, Instance},
     body::read_json,
@@ -107,34 +107,56 @@ async fn answer_written(
     page: Option<Page>,
     status: StatusCode,
 ) -> Result<Response, Problem> {
-    let app = app.clone();
     let viewer = session.viewer();
-    let build = move || -> Result<Response, Problem> {
-        let reader = app.log.reader()?;
-        let mut page = page;
-        // Who may not read is told what it needs to go on, and nothing of what is stored.
-        let show = |stored: &StoredRecord| {
-            if viewer.sees(stored) { wire::record(stored, &viewer) } else { wire::receipt(stored) }
-        };
-        for one in &written {
-            let text = match one {
-                Written::New(stored) => show(stored),
-                Written::Stored(sequence) => {
-                    let stored = reader.record(*sequence)?;
-                    show(&stored.ok_or_else(|| Problem::internal(&missing(*sequence)))?)
-                }
-            };
-            match &mut page {
-                Some(page) => page.push(&text)?,
-                None => return Ok(json_text(status, text)),
-            }
+    let mut bytes = 0;
+    let in_memory = written.iter().all(|one| match one {
+        Written::New(stored) => {
+            bytes += stored.record.body.len();
+            true
         }
-        let empty = || Problem::internal(&std::io::Error::other("a write answered nothing"));
-        let mut response = page.ok_or_else(empty)?.finish(None, "");
-        *response.status_mut() = status;
-        Ok(response)
+        Written::Stored(_) => false,
+    });
+    // What was just written is at hand. What was stored before is read, and rules are asked about each record.
+    if in_memory && bytes <= INLINE_BYTES_MAX && !viewer.is_costly() {
+        return show_written(app, &viewer, &written, page, status);
+    }
+    let app = app.clone();
+    blocking(move || show_written(&app, &viewer, &written, page, status)).await
+}
+
+fn show_written(
+    app: &Instance,
+    viewer: &Viewer,
+    written: &[Written],
+    mut page: Option<Page>,
+    status: StatusCode,
+) -> Result<Response, Problem> {
+    // Who may not read is told what it needs to go on, and nothing of what is stored.
+    let show = |stored: &StoredRecord| {
+        if viewer.sees(stored) { wire::record(stored, viewer) } else { wire::receipt(stored) }
     };
-    blocking(build).await
+    let mut reader = None;
+    for one in written {
+        let text = match one {
+            Written::New(stored) => show(stored),
+            Written::Stored(sequence) => {
+                let reader = match &mut reader {
+                    Some(reader) => reader,
+                    none => none.insert(app.log.reader()?),
+                };
+                let stored = reader.record(*sequence)?;
+                show(&stored.ok_or_else(|| Problem::internal(&missing(*sequence)))?)
+            }
+        };
+        match &mut page {
+            Some(page) => page.push(&text)?,
+            None => return Ok(json_text(status, text)),
+        }
+    }
+    let empty = || Problem::internal(&std::io::Error::other("a write answered nothing"));
+    let mut response = page.ok_or_else(empty)?.finish(None, "");
+    *response.status_mut() = status;
+    Ok(response)
 }
 
 fn missing(sequence: u64) -> std::io::Error {
@@ -210,7 +232,9 @@ pub(super) async fn get(
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Response {
+    let read_from = app.clone();
     let read = move || {
+        let app = read_from;
         Params::new(&uri).finish()?;
         let not_found =
             || Problem::new(StatusCode::NOT_FOUND, "RECORD_NOT_FOUND", "there is no record with this id");
@@ -221,7 +245,7 @@ pub(super) async fn get(
         let stored = stored.filter(|r| viewer.sees(r)).ok_or_else(not_found)?;
         Ok(json_text(StatusCode::OK, wire::record(&stored, &viewer)))
     };
-    answer(blocking(read).await)
+    answer(point_read(&app, read).await)
 }
 
 /// `GET /v1/records`
@@ -320,7 +344,9 @@ pub(super) fn page_of(
         let at = hash.position(cursor)?;
         if paging.descending { high = high.min(at.saturating_sub(1)) } else { low = at.saturating_add(1) }
     }
-    let mut scan = Scan::new(source, paging.descending, low, high);
+    // One more than fits tells whether there is another page.
+    let mut scan =
+        Scan::new(source, paging.descending, low, high).beginning_with(paging.limit.saturating_add(1));
     let mut page = Page::new(&app.answer_budget, paging.limit)?;
     let (started, mut scanned, mut last) = (env::monotonic(), 0, 0);
     loop {
