@@ -10,6 +10,7 @@ mod body;
 mod boot;
 mod budget;
 mod client;
+mod connection;
 pub mod disk;
 pub mod env;
 mod first;
