@@ -33,3 +33,8 @@ pub async fn sleep(duration: Duration) {
     #[expect(clippy::disallowed_methods, reason = "this is where timers are made")]
     tokio::time::sleep(duration).await;
 }
+
+/// A timer of the runtime that can be set again.
+pub(crate) fn timer(at: Instant) -> tokio::time::Sleep {
+    tokio::time::sleep_until(at.into())
+}

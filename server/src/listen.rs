@@ -1,37 +1,25 @@
 //! Accepting connections within bounds, and ending them in time.
 
-use std::{
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming};
+use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
-use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
+
+use crate::connection::{Answering, Patient, STALLED_MAX};
 
 /// Most connections at a time.
 const CONNECTIONS_MAX: usize = 8192;
 /// Most HTTP/2 streams of a connection.
 const HTTP2_STREAMS_MAX: u32 = 256;
-/// Headers arrive within this time.
-const HEADERS_MAX: Duration = Duration::from_secs(10);
-/// A client that takes no byte for this long is closed.
-const STALLED_MAX: Duration = Duration::from_secs(30);
 /// What hyper buffers of a request's head. Above the documented bound on headers, so that the documented
 /// answer can be given.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -109,7 +97,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_MAX)
+        // The connection itself sees to it.
+        .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_COUNT_MAX)
         .half_close(false);
@@ -132,29 +121,17 @@ fn connection(
 ) -> impl Future<Output = ()> + Send + 'static {
     // Without this a small answer may wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(STALLED_MAX));
-    let asked = Arc::new(AtomicBool::new(false));
-    let has_asked = asked.clone();
-    let service = router.map_request(move |mut request: Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
+    let (stream, turns) = Patient::new(stream);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let turn = turns.begin(request.version());
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.map(Body::new)
+        let answer = router.clone().oneshot(request.map(Body::new));
+        async move { Ok::<_, Infallible>(answer.await?.map(|body| Answering { body, _turn: turn })) }
     });
-    let io = TokioIo::new(Box::pin(stream));
-    let connection = builder.serve_connection(io, TowerToHyperService::new(service)).into_owned();
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     async move {
-        let mut connection = pin!(watched);
-        tokio::select! {
-            // A connection that breaks is the client's affair.
-            _ = &mut connection => return,
-            () = crate::env::sleep(HEADERS_MAX) => {}
-        }
-        // hyper's own limit starts once it knows the protocol: a client that never says enough to tell
-        // would be waited for without end.
-        if has_asked.load(Ordering::Relaxed) {
-            let _ = connection.await;
-        }
+        // A connection that breaks is the client's affair.
+        let _ = watched.await;
     }
 }

@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     budget::{Budget, Share},
+    connection::STALLED_MAX,
     problem::{Problem, excerpt},
-    stream::{STALLED_MAX, channel_body},
+    sending::channel_body,
 };
 
 /// Longest reason, in characters.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -49,6 +52,8 @@ struct Recent {
 #[derive(Debug)]
 pub(crate) struct Published {
     world: ArcSwap<World>,
+    /// Counts the snapshots of state.
+    generation: AtomicU64,
     head: watch::Sender<u64>,
     /// Position of the last record that state was folded from.
     state: watch::Sender<u64>,
@@ -59,6 +64,7 @@ impl Published {
     pub(crate) fn new(world: World, head: Head) -> Self {
         Self {
             world: ArcSwap::from_pointee(world),
+            generation: AtomicU64::new(0),
             head: watch::Sender::new(head.sequence),
             state: watch::Sender::new(0),
             recent: RwLock::default(),
@@ -83,11 +89,19 @@ impl Published {
         }
         if reformed || world.folded_through != self.world.load().folded_through {
             self.world.store(Arc::new(world.clone()));
+            // After it: who reads this and then the snapshot has one that is no older.
+            self.generation.fetch_add(1, Ordering::Release);
             self.state.send_replace(world.folded_through);
         }
         if let Some(last) = last {
             self.head.send_replace(last);
         }
+    }
+
+    /// Which snapshot of state is the newest. What was decided on a snapshot that was taken after this was read
+    /// holds, but for time, as long as this stays the same.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// State at one instant.

@@ -70,6 +70,12 @@ pub(crate) struct Shown {
 }
 
 fn write_string(out: &mut String, text: &str) {
+    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     // A string always serialises.
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
@@ -86,13 +92,28 @@ pub(crate) fn receipt(stored: &StoredRecord) -> String {
     format!("{{\"object\":\"record\",\"id\":\"{}\",\"sequence\":{}}}", stored.record.id, stored.sequence)
 }
 
-/// A record as a stream frame, on one line for every reader: some take U+0085, U+2028 and U+2029 for ends of
-/// lines, so these are escaped.
+/// A record as a stream frame.
 pub(crate) fn frame(stored: &StoredRecord, provenance: bool) -> Bytes {
-    let mut data = format!("{{\"id\":\"{}\",\"record\":", stored.record.id);
-    write_record(&mut data, stored, Shown { object: true, provenance });
-    let _ = write!(data, ",\"cursor\":\"{}\"}}", stored.sequence);
-    event("record.created", Some(stored.sequence), &one_line(data))
+    let mut out = String::with_capacity(stored.record.body.len() + 768);
+    write_frame(&mut out, stored, provenance);
+    out.into()
+}
+
+/// Appends a record as a stream frame, on one line for every reader: some take U+0085, U+2028 and U+2029 for ends of
+/// lines, so these are escaped.
+pub(crate) fn write_frame(out: &mut String, stored: &StoredRecord, provenance: bool) {
+    let sequence = stored.sequence;
+    let _ = write!(out, "event: record.created\nid: {sequence}\ndata: ");
+    let data = out.len();
+    let _ = write!(out, "{{\"id\":\"{}\",\"record\":", stored.record.id);
+    write_record(out, stored, Shown { object: true, provenance });
+    let _ = write!(out, ",\"cursor\":\"{sequence}\"}}");
+    // Most text is ASCII, which is seen much sooner than that it has none of the three.
+    if !out.as_bytes().get(data..).unwrap_or_default().is_ascii() {
+        let line = one_line(out.split_off(data));
+        out.push_str(&line);
+    }
+    out.push_str("\n\n");
 }
 
 /// JSON text on one line for every reader.

@@ -11,7 +11,7 @@ use spl_kernel::log::error::StoreError;
 use spl_projections::consent::{Access, Resource};
 
 use super::{answer, table::RESERVED_EXPORT};
-use crate::{app::App, page::Params, problem::Problem, session::Session, stream::pump, wire, wire::Shown};
+use crate::{app::App, page::Params, problem::Problem, sending::pump, session::Session, wire, wire::Shown};
 
 /// Most records of a chunk.
 const CHUNK: usize = 1024;

@@ -25,8 +25,9 @@ use crate::{
     offline::verify_log,
     page::Params,
     problem::Problem,
+    sending::{channel_body, whole_body},
     session::Session,
-    stream::{channel_body, sse_response, whole_body},
+    stream::sse_response,
     wire,
 };
 

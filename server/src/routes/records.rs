@@ -274,7 +274,7 @@ impl Wanted {
             && self.since.is_none_or(|c| record.clock >= c)
             && self.until.is_none_or(|c| record.clock <= c)
             && self.token.is_none_or(|t| stored.provenance.token_id == Some(t.0))
-            && self.kind.as_ref().is_none_or(|k| crate::stream::kind_of(stored).as_deref() == Some(k))
+            && self.kind.as_ref().is_none_or(|k| crate::filter::kind_of(stored).as_deref() == Some(k))
     }
 }
 

@@ -2,17 +2,18 @@
 
 use axum::{
     extract::{Path, State, rejection::PathRejection},
-    http::{HeaderMap, Uri},
+    http::{HeaderMap, Uri, Version},
     response::Response,
 };
 
 use super::{answer, records::path_text};
 use crate::{
     app::App,
+    filter::Filter,
     page::Params,
     problem::Problem,
     session::Session,
-    stream::{Filter, Start, open},
+    stream::{Start, open},
 };
 
 /// The position after which a client resumes, from `Last-Event-ID`.
@@ -43,13 +44,14 @@ pub(super) async fn watch(
     session: Session,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
+    version: Version,
     uri: Uri,
 ) -> Response {
     let result = path_text(path).and_then(|thread| {
         let mut params = Params::new(&uri);
         let start = start(&headers, &mut params, app.published.head())?;
         params.finish()?;
-        open(&app, session.ticket, Filter { threads: vec![thread], ..Filter::default() }, start)
+        open(&app, session.ticket, Filter { threads: vec![thread], ..Filter::default() }, start, version)
     });
     answer(result)
 }
@@ -59,6 +61,7 @@ pub(super) async fn events(
     State(app): State<App>,
     session: Session,
     headers: HeaderMap,
+    version: Version,
     uri: Uri,
 ) -> Response {
     let build = || {
@@ -71,7 +74,7 @@ pub(super) async fn events(
         };
         let start = start(&headers, &mut params, app.published.head())?;
         params.finish()?;
-        open(&app, session.ticket, filter, start)
+        open(&app, session.ticket, filter, start, version)
     };
     answer(build())
 }

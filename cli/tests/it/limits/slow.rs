@@ -36,6 +36,24 @@ pub(super) fn headers_that_do_not_arrive_are_not_waited_for() {
     });
 }
 
+pub(super) fn a_connection_may_rest_between_requests_but_not_within_one() {
+    let server = Server::memory();
+    let mut resting = server.client();
+    let mut within = server.client();
+    let start = now();
+    resting.get("/health").is(200);
+    resting.put("th.rest", &json!({}));
+    within.get("/health").is(200);
+    within.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-slow: ").unwrap();
+    let took = closed_after(within);
+    assert!(took > Duration::from_secs(8) && took < Duration::from_secs(15), "{took:?}");
+    wait_at_most(Duration::from_secs(20), "longer than a head may take", || {
+        (start.elapsed() > Duration::from_secs(13)).then_some(())
+    });
+    resting.get("/health").is(200);
+    resting.put("th.rest", &json!({}));
+}
+
 pub(super) fn a_body_that_does_not_arrive_is_a_408() {
     let server = Server::memory();
     let mut client = server.client();

@@ -30,11 +30,9 @@ use crate::{
     page::Params,
     problem::Problem,
     routes::{answer, blocking, streams::last_event_id},
+    sending::{QUEUED_CHUNKS, channel_body, deliver},
     session::Session,
-    stream::{
-        Ended, HEARTBEAT, QUEUED_CHUNKS, RETRY_MS, channel_body, deliver, say_goodbye, say_revoked,
-        sse_response, stopped,
-    },
+    stream::{Ended, HEARTBEAT, RETRY_MS, say_goodbye, say_revoked, sse_response, stopped},
     wire,
 };
 

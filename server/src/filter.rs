@@ -1,0 +1,124 @@
+//! Which records a stream carries, and looking for them in the log, a step at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use spl_kernel::{
+    json::{Bounds, Json},
+    limits,
+    log::{Range, error::StoreError},
+    record::StoredRecord,
+};
+use spl_projections::visibility::{Extent, Viewer};
+
+use crate::{app::Instance, wire};
+
+/// Records looked at in one step; where rules are asked about each, so many fewer.
+pub(crate) const STEP_RECORDS: usize = 1024;
+const COSTLY_STEP_RECORDS: usize = 256;
+/// A step ends once it has this many bytes for the client, or has read that many times sixteen.
+pub(crate) const STEP_BYTES: usize = 64 * 1024;
+
+/// Which records a stream carries.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    /// Any of these; empty for all.
+    pub(crate) threads: Vec<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) actor: Option<String>,
+    pub(crate) act: Option<String>,
+}
+
+impl Filter {
+    pub(crate) fn passes(&self, stored: &StoredRecord, viewer: &Viewer) -> bool {
+        let record = &stored.record;
+        viewer.extent(&record.thread) != Extent::None
+            && (self.threads.is_empty() || self.threads.contains(&record.thread))
+            && self.actor.as_ref().is_none_or(|a| *a == record.actor)
+            && self.act.as_ref().is_none_or(|a| a == record.act.as_str())
+            && self.kind.as_ref().is_none_or(|k| kind_of(stored).as_deref() == Some(k))
+            && viewer.sees(stored)
+    }
+}
+
+/// `body.kind` of a stored record.
+pub(crate) fn kind_of(stored: &StoredRecord) -> Option<String> {
+    // Most bodies that are asked for a kind are passed over: do not parse those that cannot have one.
+    if !stored.record.body.contains("\"kind\":\"") {
+        return None;
+    }
+    let bounds = Bounds { levels: limits::BODY_LEVELS_MAX, values: limits::BODY_VALUES_MAX };
+    let body = Json::parse(stored.record.body.as_bytes(), bounds).ok()?;
+    body.as_object()?.str("kind").map(str::to_owned)
+}
+
+/// A position up to which records with a clock below a floor are left out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Floor {
+    pub(crate) clock: u64,
+    pub(crate) through: u64,
+}
+
+/// What one look at the records after a position gave.
+pub(crate) struct Step {
+    /// Frames of those that the stream carries.
+    pub(crate) chunk: Bytes,
+    /// Decided up to here.
+    pub(crate) reached: u64,
+    /// The last position in the chunk.
+    pub(crate) last: u64,
+}
+
+/// Which records a stream carries at one instant.
+pub(crate) struct Passes {
+    pub(crate) filter: Arc<Filter>,
+    pub(crate) floor: Option<Floor>,
+    pub(crate) viewer: Arc<Viewer>,
+}
+
+impl Passes {
+    pub(crate) fn carries(&self, stored: &StoredRecord) -> bool {
+        let below = self.floor.is_some_and(|f| stored.sequence <= f.through && stored.record.clock < f.clock);
+        !below && self.filter.passes(stored, &self.viewer)
+    }
+}
+
+/// Reads the log after the cursor: through the thread's index where the stream is of one thread. Holds one
+/// record at a time.
+pub(crate) fn step_through_log(
+    app: &Instance,
+    passes: &Passes,
+    cursor: u64,
+    end: u64,
+) -> Result<Step, StoreError> {
+    let reader = app.log.reader()?;
+    let (mut chunk, mut looked_at, mut read_bytes, mut reached) = (String::new(), 0, 0, end);
+    let mut last = cursor;
+    let costly = passes.viewer.is_costly();
+    let most = if costly { COSTLY_STEP_RECORDS } else { STEP_RECORDS };
+    let mut take = |stored: &StoredRecord| -> bool {
+        looked_at += 1;
+        read_bytes += stored.record.body.len();
+        if passes.carries(stored) {
+            last = stored.sequence;
+            wire::write_frame(&mut chunk, stored, passes.viewer.sees_provenance());
+        }
+        let more = looked_at < most && chunk.len() < STEP_BYTES && read_bytes < 16 * STEP_BYTES;
+        if !more {
+            reached = stored.sequence;
+        }
+        more
+    };
+    if let [thread] = passes.filter.threads.as_slice() {
+        let range = Range { low: cursor + 1, high: end, limit: most, descending: false };
+        for sequence in app.log.index().thread(thread, range)? {
+            let missing = || StoreError::Damaged(format!("record {sequence} is missing"));
+            if !take(&reader.record(sequence)?.ok_or_else(missing)?) {
+                break;
+            }
+        }
+    } else {
+        reader.scan(cursor, &mut |stored| stored.sequence <= end && take(&stored))?;
+    }
+    Ok(Step { chunk: chunk.into(), reached, last })
+}
