@@ -66,12 +66,8 @@ async function operator(work, profile, signal) {
   const cleaning = [cleanUp("expired", "Clean up expired"), cleanUp("exhausted", "Clean up used-up")];
   const [made, moreInvites, moreDevices] = [h("div"), h("p.hint"), h("p.hint")];
   const section = (id, title, content, beside) => h("section", { "aria-labelledby": `${id}-title`, id, tabindex: "-1" }, h("div.heading", h("h2", { id: `${id}-title` }, title), beside), content);
-  fill(work, h("div.columns",
-    h("section.panel", { "aria-labelledby": "pair-title" }, h("h2", { id: "pair-title" }, "Pair a device"), made),
-    h("div.stack",
-      section("invites", "Issued invites", [invites.element, moreInvites], h("div.actions", cleaning.map((one) => one.element))),
-      section("activity", "Recent invite activity", activity),
-      section("paired", "Paired devices", [paired.element, moreDevices]))));
+  const column = h("div.stack", { "aria-busy": "true" });
+  fill(work, h("div.columns", h("section.panel", { "aria-labelledby": "pair-title" }, h("h2", { id: "pair-title" }, "Pair a device"), made), column));
   const form = new PairingForm(made, (row) => { known.set(row.invite_id, row); draw(row.invite_id); });
   function draw(changed) {
     const all = [...known.values()].sort((a, b) => (a.issued_at < b.issued_at ? 1 : -1));
@@ -106,8 +102,13 @@ async function operator(work, profile, signal) {
   await follow("/v1/events/stream?thread=th_audit_invites&thread=th_service_accounts", (name, { record }) => {
     if (name === "record.created") (record.thread === "th_audit_invites" ? tell : look)();
   }, signal);
-  await Promise.all([told(), accounts()]);
+  const issued = async () => { for (const row of (await get(`/v1/invites?limit=${MOST}`)).data) if (!known.has(row.invite_id)) known.set(row.invite_id, row); };
+  await Promise.all([told(), accounts(), issued()]);
   draw();
+  // All of it at once: nothing below moves when something above has come.
+  column.removeAttribute("aria-busy");
+  fill(column, section("invites", "Issued invites", [invites.element, moreInvites], h("div.actions", cleaning.map((one) => one.element))),
+    section("activity", "Recent invite activity", activity), section("paired", "Paired devices", [paired.element, moreDevices]));
 }
 
 /** Most rows of a table: whoever has more looks for them by other means. */
