@@ -94,7 +94,7 @@ pub(super) async fn scope_presets(uri: Uri) -> Response {
 }
 
 /// Whom a request comes from, as it is shown to it.
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 struct CallerShown<'a> {
     actor: Option<&'a str>,
     display_name: Option<&'a str>,
@@ -115,12 +115,8 @@ struct IdentityShown<'a> {
     key_fingerprint: &'a str,
     url: &'a str,
     did_document_url: String,
-    actor: Option<&'a str>,
-    display_name: Option<&'a str>,
-    scopes: &'a [String],
-    service_account_id: Option<&'a str>,
-    expires_at: Option<&'a str>,
-    is_authenticated: bool,
+    #[serde(flatten)]
+    own: CallerShown<'a>,
     caller: CallerShown<'a>,
 }
 
@@ -150,12 +146,7 @@ pub(super) async fn identity(State(app): State<App>, session: Session, uri: Uri)
                 key_fingerprint: &key.fingerprint,
                 url: &url,
                 did_document_url: format!("{url}/.well-known/did.json"),
-                actor: caller.actor,
-                display_name: caller.display_name,
-                scopes: caller.scopes,
-                service_account_id: caller.service_account_id,
-                expires_at: caller.expires_at,
-                is_authenticated: caller.is_authenticated,
+                own: caller,
                 caller,
             },
         )

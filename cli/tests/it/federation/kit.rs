@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use spl_fixtures::builders;
 use spl_kernel::{
     canonical::canonical,
+    commit::{Commit, Entry},
     identity::{PrivateKey, PublicKey, encode},
+    log::{Log, LogSource, NewCommit},
+    record::{Act, Origin, Provenance},
     time::UnixMillis,
 };
 use zeroize::Zeroizing;
@@ -60,6 +63,30 @@ impl Home {
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.node.port)
+    }
+
+    /// Starts it where it was, so that its address stays.
+    pub(crate) fn starts_again(&mut self) {
+        let port = self.node.port.to_string();
+        self.node.run(&["--port", &port]);
+    }
+
+    /// Has time go by: stops, finds a record in the log that was committed so much later, and starts again.
+    pub(crate) fn later(&mut self, by: Duration) {
+        self.node.stop();
+        let log = Log::open(LogSource::File(self.node.sandbox.home().join("log.redb")), &mut |_, _| {});
+        let log = log.expect("the log opens");
+        let draft = builders::draft("time", "did:sync:user:time", Act::Put, "{}");
+        let (facts, id) = (draft.facts.clone(), draft.id_at(0).expect("an id"));
+        let entry = Entry {
+            record: draft.into_record(id, 0),
+            provenance: Provenance::without_credential(Origin::Posted),
+        };
+        let committed_at = UnixMillis(now_ms() + u64::try_from(by.as_millis()).expect("a time"));
+        let commit = Commit { first_sequence: log.head().sequence + 1, committed_at, entries: vec![entry] };
+        builders::append(&log, &[NewCommit { commit, facts: vec![facts] }]);
+        drop(log);
+        self.starts_again();
     }
 
     /// Somebody who reads and writes here, whose token the home keeps from now on.

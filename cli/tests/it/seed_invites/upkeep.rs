@@ -3,13 +3,6 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use spl_fixtures::builders;
-use spl_kernel::{
-    commit::{Commit, Entry},
-    log::{Log, LogSource, NewCommit},
-    record::{Act, Origin, Provenance},
-    time::UnixMillis,
-};
 
 use super::{created, device, key, listed, lives, opens};
 use crate::{
@@ -18,27 +11,6 @@ use crate::{
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-impl Home {
-    /// Has time go by: stops, and finds a record in the log that was committed so much later.
-    fn later(&mut self, by: Duration) {
-        self.node.stop();
-        let log = Log::open(LogSource::File(self.node.sandbox.home().join("log.redb")), &mut |_, _| {});
-        let log = log.expect("the log opens");
-        let draft = builders::draft("time", "did:sync:user:time", Act::Put, "{}");
-        let (facts, id) = (draft.facts.clone(), draft.id_at(0).expect("an id"));
-        let entry = Entry {
-            record: draft.into_record(id, 0),
-            provenance: Provenance::without_credential(Origin::Posted),
-        };
-        let committed_at = UnixMillis(now_ms() + u64::try_from(by.as_millis()).expect("a time"));
-        let commit = Commit { first_sequence: log.head().sequence + 1, committed_at, entries: vec![entry] };
-        builders::append(&log, &[NewCommit { commit, facts: vec![facts] }]);
-        drop(log);
-        self.node.run(&[]);
-        self.admin = self.node.as_token(&self.token);
-    }
-}
 
 #[test]
 fn one_is_taken_back_and_twice_is_once() {

@@ -29,6 +29,7 @@ fn before_the_first_account_it_says_what_to_run() {
     let [browser] = browsers();
     browser.goes(&format!("http://127.0.0.1:{}/", node.port));
     shows(&browser, "Pair required", "warn", &["spl up"]);
+    browser.has("Paste a pairing link");
 }
 
 #[test]
@@ -63,6 +64,7 @@ fn a_browser_that_comes_and_an_instance_that_goes() {
     shows(&browser, "Connected, secure", "ok", &[]);
     home.stops();
     shows(&browser, "No instance reachable", "off", &["spl serve --daemon"]);
+    browser.has("Paste a pairing link");
     home.starts();
     browser.stands("Connected, secure");
 

@@ -24,21 +24,24 @@ export async function home(main, { profile, signal, settled, go }) {
     const kept = await profiles();
     if (isPhone() && !profile && ["pair", "unreachable", "blocked"].includes(state())) {
       fill(main.querySelector("h1"), "Welcome");
-      return fill(body, welcome(), next);
+      return fill(body, welcome(), next, !AGAIN[state()] && repair("Paste a pairing link"));
     }
     fill(main.querySelector("h1"), "This instance");
     const told = await facts();
-    if (!signal.aborted) fill(body, next, isConnected() && h("p", h("a.button.primary", { href: "/settings/devices" }, "Pair a device")), told, kept.length > 0 && list(kept), isConnected() && repair("Paste a pairing link"));
+    if (!signal.aborted) fill(body, next, isConnected() && h("p", h("a.button.primary", { href: "/settings/devices" }, "Pair a device")), told, kept.length > 0 && list(kept), !AGAIN[state()] && repair("Paste a pairing link"));
   };
   signal.addEventListener("abort", onState(render));
   await settled;
   await render();
 }
 
+/** Where another link is what to do. */
+const AGAIN = { expired: "Re-pair", narrow: "Re-pair", pair: "Paste a pairing link" };
+
 /** What a state means and what to do about it. */
 function guidance(name) {
   const [dot, label, , ...next] = STATES[name];
-  const again = { expired: "Re-pair", narrow: "Re-pair", pair: "Paste a pairing link" }[name];
+  const again = AGAIN[name];
   return next.length > 0 && notice(dot, label, ...next.map((line) => (line.startsWith("spl ") ? command(line) : line)), again && repair(again, name !== "pair"));
 }
 
