@@ -100,7 +100,7 @@ pub(crate) fn fill(home: &Path, records: &mut Records, count: usize) -> Outcome<
             commits.push(commit);
             left -= size;
         }
-        log.append(log.head(), &commits)?;
+        log.append(log.head(), commits)?;
         while log.index().behind() > 100_000 {
             log.index().flush()?;
         }

@@ -82,7 +82,7 @@ impl Ours<'_> {
             commit.committed_at = commit.committed_at.max(head.committed_at);
             next += commit.entries.len() as u64;
         }
-        self.log.append(head, &commits).expect("appended");
+        self.log.append(head, commits).expect("appended");
         self.behind.appended(self.log);
     }
 }

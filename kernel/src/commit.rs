@@ -159,9 +159,14 @@ pub fn encode_entry(record: &Record, provenance: &Provenance) -> Vec<u8> {
             .as_ref()
             .map(|s| SignatureWire { bytes: &s.bytes, key_id: &s.key_id }),
     };
+    let texts = record.body.len() + record.thread.len() + record.actor.len();
+    let room = Vec::with_capacity(texts + 33 * record.parents.len() + ENTRY_BYTES);
     // Writing to a growing vector cannot fail, and the type has no map without a length.
-    postcard::to_stdvec(&wire).unwrap_or_default()
+    postcard::to_extend(&wire, room).unwrap_or_default()
 }
+
+/// What an entry usually has beside its texts and its parents, at most.
+const ENTRY_BYTES: usize = 192;
 
 /// Decodes one record, strictly: within limits, nothing left over. The id is taken as stored; verification
 /// recomputes it.
@@ -242,8 +247,9 @@ pub fn encode_commit<B: AsRef<[u8]>>(
         committed_at_ms: committed_at.0,
         records: records.iter().map(|r| serde_bytes::Bytes::new(r.as_ref())).collect(),
     };
+    let room = records.iter().map(|r| r.as_ref().len() + 4).sum::<usize>() + 32;
     // As above: cannot fail.
-    postcard::to_stdvec(&wire).unwrap_or_default()
+    postcard::to_extend(&wire, Vec::with_capacity(room)).unwrap_or_default()
 }
 
 /// Decodes a commit that someone sent, strictly: record by record, so that a stated number alone takes no

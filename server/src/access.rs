@@ -6,9 +6,8 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, Request},
     http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
-    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use spl_projections::{
@@ -19,7 +18,7 @@ use spl_projections::{
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    app::{App, Instance, Mode},
+    app::{Instance, Mode},
     problem::Problem,
     routes::is_open,
 };
@@ -110,12 +109,16 @@ fn is_reading(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// The first checks of every request, in the documented order: headers, host and origin, bootstrap.
-pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
-    let admitted = admit(&app, &request);
-    let mut response = match admitted {
+/// The first checks of every request, in the documented order: headers, host and origin, bootstrap. What passes goes
+/// on to `next`.
+pub(crate) async fn gate(
+    app: &Instance,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
+    let mut response = match admit(app, &request) {
         Ok(Passed { listed, answer: Some(answer) }) => allow_origin(answer, listed.as_ref()),
-        Ok(Passed { listed, answer: None }) => allow_origin(next.run(request).await, listed.as_ref()),
+        Ok(Passed { listed, answer: None }) => allow_origin(next(request).await, listed.as_ref()),
         Err(problem) => problem.into_response(),
     };
     if response.status() == StatusCode::UNAUTHORIZED {

@@ -25,6 +25,7 @@ use crate::{
     outgoing::Outgoing,
     published::Published,
     rate::Rate,
+    request_ids::RequestIds,
     routes::{InviteRates, Rows},
     writer::Writer,
 };
@@ -107,6 +108,7 @@ pub(crate) struct Instance {
     pub(crate) backing_up: Arc<Semaphore>,
     pub(crate) last_verify: Mutex<Option<Value>>,
     pub(crate) metrics: Metrics,
+    pub(crate) request_ids: RequestIds,
     /// When tokens were last used, and what their bearers were refused.
     pub(crate) activity: Activity,
     /// When tokens were presented that a rotation had ended, by account.

@@ -28,6 +28,7 @@ mod published;
 mod qr;
 mod query;
 mod rate;
+mod request_ids;
 pub mod routes;
 mod run;
 mod scan;

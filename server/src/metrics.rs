@@ -15,8 +15,8 @@ use prometheus_client::{
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    method: String,
-    route: String,
+    method: &'static str,
+    route: &'static str,
     status: u16,
 }
 
@@ -55,8 +55,8 @@ impl Metrics {
         Self { registry, requests, seconds, records_written, records, queued, index_behind, streams }
     }
 
-    pub(crate) fn answered(&self, method: &str, route: &str, status: u16, seconds: f64) {
-        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
+    pub(crate) fn answered(&self, method: &'static str, route: &'static str, status: u16, seconds: f64) {
+        let labels = RequestLabels { method, route, status };
         self.requests.get_or_create(&labels).inc();
         self.seconds.observe(seconds);
     }

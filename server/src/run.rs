@@ -15,6 +15,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, watch},
+    task::JoinHandle,
 };
 use zeroize::Zeroizing;
 
@@ -31,6 +32,7 @@ use crate::{
     outgoing::Outgoing,
     published::Published,
     rate::Rate,
+    request_ids::RequestIds,
     routes::{InviteRates, Rows, router},
     telemetry,
     writer::Writer,
@@ -222,6 +224,7 @@ async fn serve(
         backing_up: Arc::new(Semaphore::new(2)),
         last_verify: Mutex::new(None),
         metrics: Metrics::new(),
+        request_ids: RequestIds::default(),
         activity: Activity::default(),
         thefts: Thefts::default(),
         renewals: Rate::a_minute(RENEWALS_A_MINUTE),
@@ -255,6 +258,15 @@ async fn serve(
         stop.send_replace(true);
     });
     listen::serve(listeners, router(app.clone()), stopping).await;
+    finish_writing(&app, noting).await;
+    remove_run_files(&app.home, &RUN_FILES);
+    stopper.abort();
+    tracing::info!("stopped");
+    Ok(lock)
+}
+
+/// Writes what was noted and what waits, for as long as a stop may take.
+async fn finish_writing(app: &App, noting: JoinHandle<()>) {
     if tokio::time::timeout(STOP_MAX, noting).await.is_err() {
         tracing::error!("activity was not written in time");
     }
@@ -265,10 +277,6 @@ async fn serve(
     if tokio::time::timeout(STOP_MAX, finished).await.is_err() {
         tracing::error!("the writer did not end in time");
     }
-    remove_run_files(&app.home, &RUN_FILES);
-    stopper.abort();
-    tracing::info!("stopped");
-    Ok(lock)
 }
 
 /// Waits for the first signal to stop. The second ends the process at once, which is always safe.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{Method, StatusCode, request::Parts},
+    extract::{FromRequestParts, Request},
+    http::{StatusCode, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -28,7 +28,7 @@ use crate::{
     app::{App, Instance},
     env,
     problem::{Code, Problem},
-    routes::{Route, blocking, route_of},
+    routes::{Route, blocking},
     writer::{Admission, Append, Command, Committed, NotWritten, Openings},
 };
 
@@ -47,7 +47,7 @@ impl FromRequestParts<App> for Session {
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         // A route without an entry in the table of routes has no caller.
         let missing = || Problem::internal(&std::io::Error::other("the route asks for no caller"));
-        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+        parts.extensions.remove::<Self>().ok_or_else(missing)
     }
 }
 
@@ -120,6 +120,13 @@ impl Session {
         Ok(())
     }
 
+    /// Whether [`Self::openings`] has to read: not where all of each thread exists for the caller, or nothing.
+    fn reads_openings(&self, drafts: &[Draft]) -> bool {
+        let viewer = self.viewer();
+        viewer.is_narrowed()
+            && drafts.iter().any(|draft| matches!(viewer.extent(&draft.thread), Extent::Some))
+    }
+
     /// Threads of drafts whose opening record does not exist for the caller: what it writes there changes no
     /// status. Looks only where the caller does not see all of a thread.
     pub(crate) fn openings(&self, app: &Instance, drafts: &[Draft]) -> Result<Openings, Problem> {
@@ -135,7 +142,7 @@ impl Session {
                 Extent::Some => match app.log.index().summary(thread)?.and_then(|s| s.opening) {
                     Some((_, at)) => app.log.reader()?.record(at)?.is_some_and(|r| viewer.sees(&r)),
                     None if drafts.iter().any(|d| d.thread == *thread && d.act == Act::Intend) => {
-                        openings.made_here.push(thread.clone());
+                        openings.made_here.insert(thread.clone());
                         continue;
                     }
                     // Somebody else opens it meanwhile, if it is opened.
@@ -143,7 +150,7 @@ impl Session {
                 },
             };
             if !seen {
-                openings.unseen.push(thread.clone());
+                openings.unseen.insert(thread.clone());
             }
         }
         Ok(openings)
@@ -160,11 +167,11 @@ impl Session {
         let mut session = self.clone();
         let mut decided_again = false;
         loop {
-            let (openings, back) = if session.viewer().is_narrowed() {
+            let (openings, back) = if session.reads_openings(&drafts) {
                 let (app, session) = (app.clone(), session.clone());
                 blocking(move || Ok((session.openings(&app, &drafts)?, drafts))).await?
             } else {
-                (Openings::default(), drafts)
+                (session.openings(app, &drafts)?, drafts)
             };
             let append = Append { drafts: back, admission: session.admission(), openings };
             match app.writer.submit(Command::Append(append)).await {
@@ -224,14 +231,8 @@ pub(crate) async fn command_of_instance(app: &Instance, command: Control) -> Res
 }
 
 /// Layers 1 and 2 of every route, as the table of routes has it.
-pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let matched = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
-    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-    // Without an entry there is no such method here, which is answered after this.
-    let Some(route) = matched.and_then(|path| route_of(method.as_str(), &path)) else {
-        return next.run(request).await;
-    };
-    let session = match begin(&app, route, &request) {
+pub(crate) async fn authenticate(app: &App, route: &Route, mut request: Request, next: Next) -> Response {
+    let session = match begin(app, route, &request) {
         Ok(session) => session,
         Err(problem) => return problem.into_response(),
     };

@@ -5,10 +5,7 @@
 //! hostile: lengths are checked before memory is taken, the chain is recomputed, and records are decoded
 //! strictly and their ids recomputed.
 
-use std::{
-    io::{self, Read, Write},
-    sync::Arc,
-};
+use std::io::{self, Read, Write};
 
 use super::{Log, NewCommit, Reader, error::StoreError};
 use crate::{
@@ -127,12 +124,10 @@ fn check_restored(log: &Log, last: u64, chain: Chain) -> Result<(), BackupError>
 
 fn flush(log: &Log, group: &mut Vec<NewCommit>) -> Result<(), BackupError> {
     if !group.is_empty() {
-        let written: Vec<Vec<Arc<_>>> = log.append(log.head(), group)?;
-        drop(written);
+        log.append(log.head(), std::mem::take(group))?;
         while log.index().behind() >= super::FLUSH_RECORDS {
             log.index().flush()?;
         }
-        group.clear();
     }
     Ok(())
 }

@@ -25,13 +25,13 @@ pub(super) struct Group {
 
 impl Group {
     /// Encodes commits that must follow `head` and each other.
-    pub(super) fn encode(head: &Head, commits: &[NewCommit]) -> Result<Self, AppendError> {
+    pub(super) fn encode(head: &Head, commits: Vec<NewCommit>) -> Result<Self, AppendError> {
         let mut after = *head;
         let mut rows = Vec::with_capacity(commits.len());
         let mut entries = Vec::with_capacity(commits.len());
         let mut written = Vec::with_capacity(commits.len());
         for NewCommit { commit, facts } in commits {
-            check_follows(&after, commit, facts)?;
+            check_follows(&after, &commit, &facts)?;
             let records: Vec<Vec<u8>> =
                 commit.entries.iter().map(|e| encode_entry(&e.record, &e.provenance)).collect();
             let encoded = encode_commit(commit.first_sequence, commit.committed_at, &records);
@@ -41,13 +41,13 @@ impl Group {
             }
             let chain = after.chain.after(&encoded);
             rows.extend(cut(commit.first_sequence, commit.committed_at, chain, &records));
-            let stored = stored_records(commit);
-            entries.extend(stored.iter().zip(facts).map(|(s, f)| TailEntry::of(s, f, chain)));
             after = Head {
                 sequence: after.sequence + commit.entries.len() as u64,
                 chain,
                 committed_at: commit.committed_at,
             };
+            let stored = stored_records(commit);
+            entries.extend(stored.iter().zip(facts).map(|(s, f)| TailEntry::of(s, f, chain)));
             written.push(stored);
         }
         let rows = Rows::new(head.sequence + 1, head.chain, after, rows);
@@ -68,15 +68,15 @@ fn check_follows(head: &Head, commit: &Commit, facts: &[BodyFacts]) -> Result<()
     }
 }
 
-fn stored_records(commit: &Commit) -> Vec<Arc<StoredRecord>> {
+fn stored_records(commit: Commit) -> Vec<Arc<StoredRecord>> {
     (commit.first_sequence..)
-        .zip(&commit.entries)
+        .zip(commit.entries)
         .map(|(sequence, entry)| {
             Arc::new(StoredRecord {
                 sequence,
                 committed_at: commit.committed_at,
-                record: entry.record.clone(),
-                provenance: entry.provenance.clone(),
+                record: entry.record,
+                provenance: entry.provenance,
             })
         })
         .collect()

@@ -120,7 +120,7 @@ impl Log {
     pub fn append(
         &self,
         expected: Head,
-        commits: &[NewCommit],
+        commits: Vec<NewCommit>,
     ) -> Result<Vec<Vec<Arc<StoredRecord>>>, AppendError> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         self.check_not_failed()?;

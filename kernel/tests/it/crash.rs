@@ -86,7 +86,7 @@ fn run(disks: &Disks, steps: &[Step]) -> Run {
     let mut acknowledged = 0;
     for step in steps {
         let done = match step {
-            Step::Append(group) => log.append(log.head(), group).map(|_| acknowledged += 1).is_ok(),
+            Step::Append(group) => log.append(log.head(), group.clone()).map(|_| acknowledged += 1).is_ok(),
             Step::Settle => log.settle().is_ok(),
         };
         if !done {
@@ -259,7 +259,7 @@ fn a_failed_disk_acknowledges_nothing() {
                     failed_at_settling += usize::from(failed == 0 && !settles);
                     failed += usize::from(!settles);
                 }
-                Step::Append(group) => match log.append(head, group) {
+                Step::Append(group) => match log.append(head, group.clone()) {
                     Ok(_) if failed == 0 => head = log.head(),
                     Ok(_) => panic!("an append after a failure was acknowledged"),
                     Err(_) => {

@@ -135,7 +135,7 @@ fn a_commit_has_a_bounded_number_of_records() {
     let commit = Commit { first_sequence: 1, committed_at: UnixMillis(1), entries: vec![entry; more] };
     let new = NewCommit { commit, facts: vec![BodyFacts::default(); more] };
     let log = memory_log();
-    assert!(log.append(log.head(), &[new]).is_err());
+    assert!(log.append(log.head(), vec![new]).is_err());
     assert_eq!(log.head().sequence, 0);
 }
 

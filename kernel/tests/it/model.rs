@@ -86,7 +86,7 @@ impl World {
             self.model.push(&commit);
             commits.push(commit);
         }
-        let written = self.log().append(self.log().head(), &commits).unwrap();
+        let written = self.log().append(self.log().head(), commits).unwrap();
         let written: Vec<_> = written.into_iter().flatten().map(|r| (*r).clone()).collect();
         let all = self.model.records();
         assert_eq!(written, all[all.len() - written.len()..]);
@@ -376,7 +376,7 @@ fn a_moved_head_is_refused() {
     let log = builders::memory_log();
     let first = Sequencer::default().commit([draft("t", "did:a:b", Act::Do, "{}")]);
     builders::append(&log, std::slice::from_ref(&first));
-    let error = log.append(Head::EMPTY, std::slice::from_ref(&first)).unwrap_err();
+    let error = log.append(Head::EMPTY, vec![first]).unwrap_err();
     assert_eq!(error.to_string(), "the log's head is 1, not 0");
     assert_eq!(sound(&log).len(), 1);
 }
@@ -399,7 +399,7 @@ fn commits_that_do_not_follow_are_refused_whole() {
     for (i, change) in wrong.iter().enumerate() {
         let mut bad = after.clone();
         change(&mut bad);
-        assert!(log.append(head, &[good.clone(), bad]).is_err(), "change {i}");
+        assert!(log.append(head, vec![good.clone(), bad]).is_err(), "change {i}");
         assert_eq!((log.head(), sound(&log).len()), (head, 1));
     }
     builders::append(&log, &[good, after]);

@@ -36,9 +36,15 @@ use spl_projections::invites::is_invite_id;
 use tower_http::compression::CompressionLayer;
 
 pub(crate) use self::invites::{InviteRates, row::Rows};
-pub(crate) use self::table::route_of;
+use self::table::route_of;
 pub use self::table::{ROUTES, Route};
-use crate::{access, app::App, env, problem::Problem, session};
+use crate::{
+    access,
+    app::{App, Instance},
+    env,
+    problem::Problem,
+    session,
+};
 
 /// Routes that answer before any account exists, and from any origin.
 const OPEN: [&str; 8] = [
@@ -142,11 +148,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/openapi.json", get(documents::openapi))
         .route("/docs/api", get(documents::viewer))
         .route("/docs/api/{asset}", get(documents::asset))
-        .route_layer(middleware::from_fn_with_state(app.clone(), session::authenticate))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(middleware::from_fn_with_state(app.clone(), access::gate))
-        .layer(middleware::from_fn_with_state(app.clone(), finish))
+        // One layer and not one a step: each is copied and boxed anew for every request, with all that it is around.
+        .layer(middleware::from_fn_with_state(app.clone(), pipeline))
         .with_state(app)
 }
 
@@ -176,22 +181,18 @@ fn method_label(method: &Method) -> &'static str {
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A client's request id is kept only where it cannot carry anything else.
-fn request_id(request: &Request) -> HeaderValue {
+fn request_id(app: &Instance, request: &Request) -> HeaderValue {
     let kept = request.headers().get(&REQUEST_ID).filter(|id| {
         (8..=64).contains(&id.len()) && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
     });
     kept.cloned().unwrap_or_else(|| {
-        let mut random = [0; 12];
-        // Without randomness the id is of no use, but the request still is.
-        let _ = env::fill_random(&mut random);
-        HeaderValue::from_str(&data_encoding::HEXLOWER.encode(&random))
-            .unwrap_or(HeaderValue::from_static("unknown"))
+        HeaderValue::from_str(&app.request_ids.next()).unwrap_or(HeaderValue::from_static("unknown"))
     })
 }
 
-/// What every answer carries, and what is counted and logged of it: the matched route, never a path, query,
-/// header or body.
-async fn finish(State(app): State<App>, request: Request, next: Next) -> Response {
+/// The way of every request: what it may be, whom it comes from, its route. What every answer carries, and what is
+/// counted and logged of it: the matched route, never a path, query, header or body.
+async fn pipeline(State(app): State<App>, request: Request, next: Next) -> Response {
     let started = env::monotonic();
     let method = method_label(request.method());
     let path = request.uri().path();
@@ -200,8 +201,13 @@ async fn finish(State(app): State<App>, request: Request, next: Next) -> Respons
     // Pages are for themselves: nobody else embeds or reads them.
     let shared = anywhere || (is_open(path) && !path.starts_with("/v1/") && !pages::is_page(path));
     let route = matched_route(&request);
-    let id = request_id(&request);
-    let mut response = next.run(request).await;
+    let id = request_id(&app, &request);
+    let authenticated = async |request| match route {
+        Some(route) => session::authenticate(&app, route, request, next).await,
+        // There is no such method here, or nothing at all, which is answered after this.
+        None => next.run(request).await,
+    };
+    let mut response = access::gate(&app, request, authenticated).await;
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -216,13 +222,17 @@ async fn finish(State(app): State<App>, request: Request, next: Next) -> Respons
     }
     let status = response.status().as_u16();
     let seconds = env::monotonic().duration_since(started).as_secs_f64();
-    app.metrics.answered(method, &route, status, seconds);
+    let route = route.map_or("unmatched", |route| route.path);
+    app.metrics.answered(method, route, status, seconds);
     tracing::debug!(method, route, status, request_id = id.to_str().unwrap_or_default(), "answered");
     response
 }
 
-fn matched_route(request: &Request) -> String {
-    request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned()
+/// The entry of a request in the table of routes.
+fn matched_route(request: &Request) -> Option<&'static Route> {
+    let path = request.extensions().get::<MatchedPath>()?;
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    route_of(method.as_str(), path.as_str())
 }
 
 /// Runs a read on a thread that may block.

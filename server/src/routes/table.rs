@@ -142,7 +142,7 @@ pub const ROUTES: &[Route] = &[
 /// Paths that are kept for what comes later: nothing is there, but only those who could use it learn that.
 pub(super) const KEPT: [&str; 3] = ["/v1/sync/{*rest}", "/v1/federation/{*rest}", "/v1/discovery/{*rest}"];
 
-const KEPT_ROUTE: Route = route("GET", "", FEDERATION).about(Resource::Federation);
+const KEPT_ROUTE: Route = route("GET", "/v1/{kept}/{*rest}", FEDERATION).about(Resource::Federation);
 
 /// The entry of a method and a matched path.
 pub(crate) fn route_of(method: &str, path: &str) -> Option<&'static Route> {

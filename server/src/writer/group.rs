@@ -1,6 +1,9 @@
 //! Deciding a group against scratch state, writing it, publishing it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use spl_kernel::{
     draft::Draft,
@@ -199,12 +202,12 @@ impl Groups {
     }
 
     /// Threads of which the writer does not see the opening, now that it is known who opened them.
-    fn unseen(&self, openings: Openings, scratch: &Scratch) -> Result<Vec<String>, NotWritten> {
+    fn unseen(&self, openings: Openings, scratch: &Scratch) -> Result<HashSet<String>, NotWritten> {
         let Openings { mut unseen, made_here } = openings;
         for thread in made_here {
             let summary = self.log.index().summary(&thread).map_err(|e| log_unreadable(&e))?;
             if scratch.pending.touches(&thread) || summary.is_some_and(|s| s.opening.is_some()) {
-                unseen.push(thread);
+                unseen.insert(thread);
             }
         }
         Ok(unseen)
@@ -287,7 +290,7 @@ impl Groups {
                 .map_err(NotWritten::Refused)?;
             accepted.extend(trail);
         }
-        let by = By { caller: &caller, unseen_openings: &[] };
+        let by = By { caller: &caller, unseen_openings: &HashSet::new() };
         let prepared = scratch.prepare(vec![(accepted, Origin::Command)], by, now).map_err(unfit)?;
         if let Some(after) = &prepared.world {
             guarded.check(&scratch.world, after, now).map_err(NotWritten::Refused)?;
@@ -302,7 +305,7 @@ impl Groups {
             answers.into_iter().for_each(|waiting| waiting.answer(&[]));
             return;
         }
-        match self.log.append(self.log.head(), &commits) {
+        match self.log.append(self.log.head(), commits) {
             Ok(written) => {
                 self.world = world;
                 let reformed = self.merging.step(&mut self.world);

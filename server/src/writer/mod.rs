@@ -10,6 +10,7 @@ mod scratch;
 mod settling;
 
 use std::{
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -71,9 +72,9 @@ pub(crate) struct Append {
 #[derive(Debug, Default)]
 pub(crate) struct Openings {
     /// These.
-    pub(crate) unseen: Vec<String>,
+    pub(crate) unseen: HashSet<String>,
     /// And these, should somebody else have opened them first: their opening is among what is to be written.
-    pub(crate) made_here: Vec<String>,
+    pub(crate) made_here: HashSet<String>,
 }
 
 /// On what grounds a command was let through: decided again before it is written.

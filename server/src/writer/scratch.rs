@@ -1,6 +1,6 @@
 //! A group while it is decided: nothing of it is visible to anyone yet.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use spl_kernel::{
     commit::{Commit, Entry, Head},
@@ -81,7 +81,7 @@ enum Place {
 pub(super) struct By<'a> {
     pub(super) caller: &'a Caller,
     /// Threads whose opening the writer may not read.
-    pub(super) unseen_openings: &'a [String],
+    pub(super) unseen_openings: &'a HashSet<String>,
 }
 
 impl By<'_> {

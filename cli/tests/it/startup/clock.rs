@@ -35,7 +35,7 @@ fn commit_ahead(sandbox: &Sandbox, by: Duration) {
         committed_at: ahead_of_now(by),
         entries: vec![entry],
     };
-    log.append(log.head(), &[NewCommit { commit, facts: vec![facts] }]).unwrap();
+    log.append(log.head(), vec![NewCommit { commit, facts: vec![facts] }]).unwrap();
 }
 
 #[test]

@@ -6,14 +6,15 @@
 //! from the file only what lies at or before the tail's start, so nothing is missed or seen twice while a
 //! part moves from one to the other.
 
+mod highest;
 mod read;
 mod store;
 mod tail;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub(super) use self::store::{Reached, Store};
-use self::tail::Tail;
+use self::{highest::Highest, tail::Tail};
 pub use self::{read::Range, tail::TailEntry};
 use super::error::{StoreError, guarded};
 use crate::{
@@ -32,11 +33,13 @@ pub const FLUSH_RECORDS: usize = 16_384;
 pub struct Index {
     store: Store,
     tail: RwLock<Tail>,
+    /// Taken before `tail` where both are.
+    highest: Mutex<Highest>,
 }
 
 impl Index {
     pub(super) fn new(store: Store, reached: u64) -> Self {
-        Self { store, tail: RwLock::new(Tail::new(reached)) }
+        Self { store, tail: RwLock::new(Tail::new(reached)), highest: Mutex::default() }
     }
 
     fn tail(&self) -> std::sync::RwLockReadGuard<'_, Tail> {
@@ -45,10 +48,16 @@ impl Index {
 
     /// Takes in the records of committed commits, in order.
     pub(super) fn push(&self, entries: impl IntoIterator<Item = TailEntry>) {
+        let mut highest = self.highest();
         let mut tail = self.tail.write().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
+            highest.wrote(&entry.thread, &entry.actor, entry.clock);
             tail.push(entry);
         }
+    }
+
+    fn highest(&self) -> MutexGuard<'_, Highest> {
+        self.highest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many records are not yet in the index file.
@@ -81,7 +90,7 @@ impl Index {
 impl TailEntry {
     /// What the index keeps of a stored record; `chain` is that of its commit.
     #[must_use]
-    pub fn of(stored: &StoredRecord, facts: &BodyFacts, chain: Chain) -> Self {
+    pub fn of(stored: &StoredRecord, facts: BodyFacts, chain: Chain) -> Self {
         Self {
             sequence: stored.sequence,
             chain,
@@ -91,7 +100,7 @@ impl TailEntry {
             act: stored.record.act,
             clock: stored.record.clock,
             committed_at: stored.committed_at,
-            effect: facts.effect.clone(),
+            effect: facts.effect,
             sees_opening: stored.provenance.sees_opening,
         }
     }
@@ -104,6 +113,6 @@ impl TailEntry {
         let bounds = Bounds { levels: limits::BODY_LEVELS_MAX, values: limits::BODY_VALUES_MAX };
         let body = Json::parse(stored.record.body.as_bytes(), bounds)
             .map_err(|e| StoreError::Damaged(format!("the body of record {}: {e}", stored.sequence)))?;
-        Ok(Self::of(stored, &BodyFacts::of(stored.record.act, &body), chain))
+        Ok(Self::of(stored, BodyFacts::of(stored.record.act, &body), chain))
     }
 }

@@ -152,6 +152,11 @@ impl Index {
     /// As above.
     pub fn highest_clock(&self, thread: &str, actor: &str) -> Result<Option<u64>, StoreError> {
         guarded(|| {
+            // Held until it is kept: no record comes in between that it would miss.
+            let mut highest = self.highest();
+            if let Some(known) = highest.get(thread, actor) {
+                return Ok(Some(known));
+            }
             let recent =
                 self.tail().member(thread, actor).and_then(|clocks| clocks.keys().next_back().copied());
             let view = self.store.view()?;
@@ -159,7 +164,11 @@ impl Index {
                 (Some(thread), Some(actor)) => view.member(thread, actor)?.map(|part| part.last_clock),
                 _ => None,
             };
-            Ok(recent.max(older))
+            let found = recent.max(older);
+            if let Some(clock) = found {
+                highest.keep(thread, actor, clock);
+            }
+            Ok(found)
         })
     }
 
