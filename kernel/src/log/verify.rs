@@ -77,18 +77,26 @@ impl Log {
         if !kept_found {
             findings.add("the log does not contain the head that was kept: its history was changed".into());
         }
-        // Meanwhile the index may have grown beyond the snapshot.
-        let counts = self.index().record_counts()?;
         if findings.listed.is_empty()
-            && counts.iter().any(|count| *count < end.sequence || *count != counts[0])
+            && let Some(problem) = self.count_index(end.sequence)
         {
-            findings.add(format!("the index has {counts:?} rows for {} records", end.sequence));
+            findings.add(problem);
         }
         let mut problems = findings.listed;
         if findings.more > 0 {
             problems.push(format!("and {} more", findings.more));
         }
         Ok(Verification { records: head.sequence, commits, head, problems })
+    }
+
+    /// What is wrong with how many entries the index has, if anything.
+    fn count_index(&self, records: u64) -> Option<String> {
+        match self.index().record_counts() {
+            // Meanwhile the index may have grown beyond the snapshot.
+            Ok(counts) if counts.iter().all(|count| *count >= records && *count == counts[0]) => None,
+            Ok(counts) => Some(format!("the index has {counts:?} entries for {records} records")),
+            Err(error) => Some(format!("the index cannot be counted: {}", chain_of_causes(&error))),
+        }
     }
 
     fn verify_commit(

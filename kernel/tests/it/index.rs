@@ -142,7 +142,7 @@ fn an_index_ahead_of_its_log_is_built_again() {
 #[test]
 fn an_index_of_another_version_is_built_again() {
     const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta.1");
-    for meta in [&[2_u8, 0][..], &[0, 0], &[], &[0xff; 40]] {
+    for meta in [&[1_u8, 0][..], &[3, 0], &[0, 0], &[], &[0xff; 40]] {
         rebuilt_after(|index| {
             let db = Database::open(index).unwrap();
             let txn = db.begin_write().unwrap();

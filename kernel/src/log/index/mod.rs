@@ -6,6 +6,7 @@
 //! from the file only what lies at or before the tail's start, so nothing is missed or seen twice while a
 //! part moves from one to the other.
 
+mod blocks;
 mod highest;
 mod read;
 mod store;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{
     Index,
-    store::{Span, View, step},
+    blocks::Span,
+    store::{View, step},
 };
 use crate::{
     id::RecordId,

@@ -1,7 +1,7 @@
 //! The index file: redb tables written in batches behind the log.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry as Slot},
     sync::Arc,
 };
 
@@ -11,7 +11,12 @@ use redb::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::tail::TailEntry;
+use super::{
+    blocks::{
+        ClockKey, PositionKey, Span, add_clocks, add_positions, count_clocks, count_positions, find_clock,
+    },
+    tail::TailEntry,
+};
 use crate::{
     commit::Chain,
     log::error::StoreError,
@@ -19,7 +24,7 @@ use crate::{
 };
 
 /// Bump when a table changes: an index of another version is thrown away and built again.
-const INDEX_VERSION: u64 = 1;
+const INDEX_VERSION: u64 = 2;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta.1");
 /// (generation, id) to sequence. Ids are random; keeping each generation's together keeps the part of the
@@ -33,12 +38,12 @@ const ACTORS: TableDefinition<'_, &str, u64> = TableDefinition::new("actors.1");
 const SUMMARIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("summaries.1");
 /// (thread, actor) numbers to the actor's part in the thread.
 const MEMBERS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("members.1");
-/// (thread number, sequence).
-const BY_THREAD: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("by_thread.1");
-/// (actor number, sequence).
-const BY_ACTOR: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("by_actor.1");
-/// (thread, actor) numbers and clock to sequence.
-const CLOCKS: TableDefinition<'_, (u64, u64, u64), u64> = TableDefinition::new("clocks.1");
+/// Thread number and first sequence to a block of sequences.
+const BY_THREAD: TableDefinition<'_, PositionKey, &[u8]> = TableDefinition::new("by_thread.2");
+/// Actor number and first sequence to a block of sequences.
+const BY_ACTOR: TableDefinition<'_, PositionKey, &[u8]> = TableDefinition::new("by_actor.2");
+/// (thread, actor) numbers and first clock to a block of clocks and sequences.
+const CLOCKS: TableDefinition<'_, ClockKey, &[u8]> = TableDefinition::new("clocks.2");
 /// Position of an INTEND that opened a task, to the thread's number.
 const TASKS: TableDefinition<'_, u64, u64> = TableDefinition::new("tasks.1");
 
@@ -70,11 +75,11 @@ pub(in crate::log) struct Store {
 }
 
 /// A value of this module's own types, encoded. Writing to a growing vector cannot fail.
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).unwrap_or_default()
 }
 
-fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> {
+pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> {
     postcard::from_bytes(bytes).map_err(|_| StoreError::Damaged("a row of the index".into()))
 }
 
@@ -149,14 +154,31 @@ struct BatchWriter<'t> {
     actors: Table<'t, &'static str, u64>,
     summaries: Table<'t, u64, &'static [u8]>,
     members: Table<'t, (u64, u64), &'static [u8]>,
-    by_thread: Table<'t, (u64, u64), ()>,
-    by_actor: Table<'t, (u64, u64), ()>,
-    clocks: Table<'t, (u64, u64, u64), u64>,
+    by_thread: Table<'t, PositionKey, &'static [u8]>,
+    by_actor: Table<'t, PositionKey, &'static [u8]>,
+    clocks: Table<'t, ClockKey, &'static [u8]>,
     tasks: Table<'t, u64, u64>,
     thread_numbers: HashMap<Arc<str>, u64>,
     actor_numbers: HashMap<Arc<str>, u64>,
-    changed_summaries: HashMap<u64, Summary>,
-    changed_members: HashMap<(u64, u64), Participant>,
+    new_ids: Vec<((u64, [u8; 32]), u64)>,
+    changed_threads: BTreeMap<u64, ChangedThread>,
+    changed_members: BTreeMap<(u64, u64), ChangedMember>,
+    new_of_actors: BTreeMap<u64, Vec<u64>>,
+}
+
+/// What a batch changes of a thread.
+struct ChangedThread {
+    summary: Summary,
+    new: Vec<u64>,
+}
+
+/// What a batch changes of an actor's part in a thread.
+struct ChangedMember {
+    part: Participant,
+    /// Its highest clock before.
+    highest: Option<u64>,
+    /// New clocks and their positions.
+    clocks: Vec<(u64, u64)>,
 }
 
 impl<'t> BatchWriter<'t> {
@@ -173,36 +195,41 @@ impl<'t> BatchWriter<'t> {
             tasks: txn.open_table(TASKS)?,
             thread_numbers: HashMap::new(),
             actor_numbers: HashMap::new(),
-            changed_summaries: HashMap::new(),
-            changed_members: HashMap::new(),
+            new_ids: Vec::new(),
+            changed_threads: BTreeMap::new(),
+            changed_members: BTreeMap::new(),
+            new_of_actors: BTreeMap::new(),
         })
     }
 
     fn take(&mut self, entry: &TailEntry) -> Result<(), StoreError> {
         let thread = number(&mut self.threads, &mut self.thread_numbers, &entry.thread, entry.sequence)?;
         let actor = number(&mut self.actors, &mut self.actor_numbers, &entry.actor, entry.sequence)?;
-        self.ids.insert((generation(entry.sequence), *entry.id.as_bytes()), entry.sequence)?;
-        self.by_thread.insert((thread, entry.sequence), ())?;
-        self.by_actor.insert((actor, entry.sequence), ())?;
-        self.clocks.insert((thread, actor, entry.clock), entry.sequence)?;
+        self.new_ids.push(((generation(entry.sequence), *entry.id.as_bytes()), entry.sequence));
+        self.new_of_actors.entry(actor).or_default().push(entry.sequence);
 
-        let part = match self.changed_members.entry((thread, actor)) {
-            std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
-            std::collections::hash_map::Entry::Vacant(slot) => {
+        let member = match self.changed_members.entry((thread, actor)) {
+            Slot::Occupied(slot) => slot.into_mut(),
+            Slot::Vacant(slot) => {
                 let stored = self.members.get((thread, actor))?.map(|b| decode(b.value())).transpose()?;
-                slot.insert(stored.unwrap_or_else(|| Participant::new(&entry.actor)))
+                let highest = stored.as_ref().map(|part: &Participant| part.last_clock);
+                let part = stored.unwrap_or_else(|| Participant::new(&entry.actor));
+                slot.insert(ChangedMember { part, highest, clocks: Vec::new() })
             }
         };
-        let new_participant = part.record_count == 0;
-        part.fold(entry.sequence, entry.clock);
+        member.clocks.push((entry.clock, entry.sequence));
+        let new_participant = member.part.record_count == 0;
+        member.part.fold(entry.sequence, entry.clock);
 
-        let summary = match self.changed_summaries.entry(thread) {
-            std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
-            std::collections::hash_map::Entry::Vacant(slot) => {
+        let ChangedThread { summary, new } = match self.changed_threads.entry(thread) {
+            Slot::Occupied(slot) => slot.into_mut(),
+            Slot::Vacant(slot) => {
                 let stored = self.summaries.get(thread)?.map(|b| decode(b.value())).transpose()?;
-                slot.insert(stored.unwrap_or_else(|| Summary::new(&entry.thread)))
+                let summary = stored.unwrap_or_else(|| Summary::new(&entry.thread));
+                slot.insert(ChangedThread { summary, new: Vec::new() })
             }
         };
+        new.push(entry.sequence);
         summary.fold(&step(entry, new_participant));
         if summary.task.is_some() && summary.opening.map(|(_, at)| at) == Some(entry.sequence) {
             self.tasks.insert(entry.sequence, thread)?;
@@ -210,12 +237,22 @@ impl<'t> BatchWriter<'t> {
         Ok(())
     }
 
+    /// Writes what was taken, each table in the order of its keys: neighbours lie in the same pages.
     fn finish(mut self) -> Result<(), StoreError> {
-        for (thread, summary) in &self.changed_summaries {
-            self.summaries.insert(thread, encode(summary).as_slice())?;
+        self.new_ids.sort_unstable();
+        for (id, sequence) in &self.new_ids {
+            self.ids.insert(id, sequence)?;
         }
-        for (member, part) in &self.changed_members {
-            self.members.insert(member, encode(part).as_slice())?;
+        for (number, changed) in self.changed_threads {
+            self.summaries.insert(number, encode(&changed.summary).as_slice())?;
+            add_positions(&mut self.by_thread, number, &changed.new)?;
+        }
+        for (number, new) in self.new_of_actors {
+            add_positions(&mut self.by_actor, number, &new)?;
+        }
+        for (member, ChangedMember { part, highest, clocks }) in self.changed_members {
+            self.members.insert(member, encode(&part).as_slice())?;
+            add_clocks(&mut self.clocks, member, highest, clocks)?;
         }
         Ok(())
     }
@@ -310,7 +347,7 @@ impl View {
     }
 
     pub(super) fn clock(&self, thread: u64, actor: u64, clock: u64) -> Result<Option<u64>, StoreError> {
-        Ok(self.txn.open_table(CLOCKS)?.get((thread, actor, clock))?.map(|s| s.value()))
+        find_clock(&self.txn.open_table(CLOCKS)?, (thread, actor), clock)
     }
 
     /// Positions of a thread's records within `low..=high`.
@@ -346,41 +383,14 @@ impl View {
         Ok(meta.and_then(|m| m.reached).map_or(0, |r| r.sequence))
     }
 
-    /// Rows in the tables that have one per record: ids, threads, actors, clocks.
+    /// Entries of the tables that have one per record: ids, threads, actors, clocks.
     pub(super) fn row_counts(&self) -> Result<[u64; 4], StoreError> {
         use redb::ReadableTableMetadata as _;
         Ok([
             self.txn.open_table(IDS)?.len()?,
-            self.txn.open_table(BY_THREAD)?.len()?,
-            self.txn.open_table(BY_ACTOR)?.len()?,
-            self.txn.open_table(CLOCKS)?.len()?,
+            count_positions(&self.txn.open_table(BY_THREAD)?)?,
+            count_positions(&self.txn.open_table(BY_ACTOR)?)?,
+            count_clocks(&self.txn.open_table(CLOCKS)?)?,
         ])
-    }
-}
-
-type PositionRow<'a> = (redb::AccessGuard<'a, (u64, u64)>, redb::AccessGuard<'a, ()>);
-
-/// A range of one name's positions.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
-    pub number: u64,
-    pub low: u64,
-    pub high: u64,
-    pub limit: usize,
-    pub descending: bool,
-}
-
-impl Span {
-    fn collect(self, table: &redb::ReadOnlyTable<(u64, u64), ()>) -> Result<Vec<u64>, StoreError> {
-        if self.low > self.high {
-            return Ok(Vec::new());
-        }
-        let range = table.range((self.number, self.low)..=(self.number, self.high))?;
-        let position = |row: Result<PositionRow<'_>, redb::StorageError>| Ok(row?.0.value().1);
-        if self.descending {
-            range.rev().take(self.limit).map(position).collect()
-        } else {
-            range.take(self.limit).map(position).collect()
-        }
     }
 }
