@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use crate::json::{Json, Number};
+use crate::json::{Json, Number, plain_run};
 
 /// The canonical text would be longer than it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +102,7 @@ impl Writer {
     pub fn string(&mut self, text: &str) -> Result<(), TooLong> {
         self.out.push('"');
         let mut rest = text;
-        while let Some(at) = rest.bytes().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)) {
+        while let Some(at) = plain_run(rest.as_bytes()) {
             self.out.push_str(&rest[..at]);
             match rest.as_bytes()[at] {
                 b'"' => self.out.push_str("\\\""),

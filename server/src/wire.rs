@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::{Value, json};
 use spl_kernel::{
+    id::RecordId,
     record::StoredRecord,
     thread::{Participant, Status, Summary},
 };
@@ -18,29 +20,33 @@ pub(crate) fn write_record(out: &mut String, stored: &StoredRecord, shown: Shown
     if shown.object {
         out.push_str("\"object\":\"record\",");
     }
-    let _ = write!(out, "\"id\":\"{}\",\"parents\":[", record.id);
+    out.push_str("\"id\":");
+    write_id(out, &record.id);
+    out.push_str(",\"parents\":[");
     for (i, parent) in record.parents.iter().enumerate() {
-        let _ = write!(out, "{}\"{parent}\"", if i > 0 { "," } else { "" });
+        if i > 0 {
+            out.push(',');
+        }
+        write_id(out, parent);
     }
     out.push_str("],\"thread\":");
     write_string(out, &record.thread);
     out.push_str(",\"actor\":");
     write_string(out, &record.actor);
-    let _ = write!(
-        out,
-        ",\"act\":\"{}\",\"body\":{},\"clock\":{}",
-        record.act.as_str(),
-        record.body,
-        record.clock
-    );
-    let _ = write!(out, ",\"data_type\":\"{}\",\"judged_by\":", record.data_type.as_str());
-    match record.judged_by {
-        Some(id) => {
-            let _ = write!(out, "\"{id}\"");
-        }
+    for part in [",\"act\":\"", record.act.as_str(), "\",\"body\":", &record.body, ",\"clock\":"] {
+        out.push_str(part);
+    }
+    write_number(out, record.clock);
+    for part in [",\"data_type\":\"", record.data_type.as_str(), "\",\"judged_by\":"] {
+        out.push_str(part);
+    }
+    match &record.judged_by {
+        Some(id) => write_id(out, id),
         None => out.push_str("null"),
     }
-    let _ = write!(out, ",\"sequence\":{},\"created_at\":\"{}\"", stored.sequence, stored.committed_at);
+    out.push_str(",\"sequence\":");
+    write_number(out, stored.sequence);
+    let _ = write!(out, ",\"created_at\":\"{}\"", stored.committed_at);
     if shown.provenance {
         write_provenance(out, stored);
     }
@@ -56,7 +62,7 @@ fn write_provenance(out: &mut String, stored: &StoredRecord) {
         write_string(out, account);
     }
     if let Some(token) = &provenance.token_id {
-        let _ = write!(out, ",\"token_id\":\"{}\"", data_encoding::HEXLOWER.encode(token));
+        let _ = write!(out, ",\"token_id\":\"{}\"", HEXLOWER.encode(token));
     }
 }
 
@@ -67,6 +73,16 @@ pub(crate) struct Shown {
     pub(crate) object: bool,
     /// Origin, account and token.
     pub(crate) provenance: bool,
+}
+
+fn write_id(out: &mut String, id: &RecordId) {
+    out.push('"');
+    HEXLOWER.encode_append(id.as_bytes(), out);
+    out.push('"');
+}
+
+fn write_number(out: &mut String, number: u64) {
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
 fn write_string(out: &mut String, text: &str) {
@@ -103,11 +119,17 @@ pub(crate) fn frame(stored: &StoredRecord, provenance: bool) -> Bytes {
 /// lines, so these are escaped.
 pub(crate) fn write_frame(out: &mut String, stored: &StoredRecord, provenance: bool) {
     let sequence = stored.sequence;
-    let _ = write!(out, "event: record.created\nid: {sequence}\ndata: ");
+    out.push_str("event: record.created\nid: ");
+    write_number(out, sequence);
+    out.push_str("\ndata: ");
     let data = out.len();
-    let _ = write!(out, "{{\"id\":\"{}\",\"record\":", stored.record.id);
+    out.push_str("{\"id\":");
+    write_id(out, &stored.record.id);
+    out.push_str(",\"record\":");
     write_record(out, stored, Shown { object: true, provenance });
-    let _ = write!(out, ",\"cursor\":\"{sequence}\"}}");
+    out.push_str(",\"cursor\":\"");
+    write_number(out, sequence);
+    out.push_str("\"}");
     // Most text is ASCII, which is seen much sooner than that it has none of the three.
     if !out.as_bytes().get(data..).unwrap_or_default().is_ascii() {
         let line = one_line(out.split_off(data));

@@ -8,6 +8,14 @@
 
 mod parser;
 
+/// How many bytes stand before the first that means something in a string: a quote, a backslash, a control character.
+/// `None` where all are plain.
+pub(crate) fn plain_run(bytes: &[u8]) -> Option<usize> {
+    let marked = memchr::memchr2(b'"', b'\\', bytes);
+    let before = &bytes[..marked.unwrap_or(bytes.len())];
+    before.iter().position(|b| *b < b' ').or(marked)
+}
+
 pub(crate) use parser::excerpt;
 pub use parser::{Bounds, JsonError, Parser};
 

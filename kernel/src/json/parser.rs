@@ -242,7 +242,7 @@ impl<'a> Parser<'a> {
         let mut out = String::new();
         loop {
             let rest = &self.text.as_bytes()[self.at..];
-            let Some(run) = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)) else {
+            let Some(run) = super::plain_run(rest) else {
                 self.at = self.text.len();
                 return self.fail("a string does not end");
             };

@@ -64,7 +64,7 @@ fn export(app: App, session: &Session, uri: &Uri) -> Result<Response, Problem> {
             return Err(StoreError::Damaged("the caller's access ended during an export".into()));
         }
         // Holds one record at a time; a chunk ends within its bound, and a look without a find too.
-        let (mut text, from, mut looked_at) = (String::new(), at, 0);
+        let (mut text, from, mut looked_at) = (String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8), at, 0);
         log.reader()?.scan(from, &mut |stored| {
             if stored.sequence > end {
                 return false;

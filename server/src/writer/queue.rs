@@ -24,6 +24,8 @@ struct State {
     data: VecDeque<Job>,
     data_bytes: usize,
     closed: bool,
+    /// Whether the writer sleeps until something arrives: to wake it when it does not is a system call for nothing.
+    sleeps: bool,
 }
 
 /// See the module.
@@ -77,8 +79,11 @@ impl Queue {
             state.data_bytes = bytes;
             state.data.push_back(job);
         }
+        let sleeps = std::mem::take(&mut state.sleeps);
         drop(state);
-        self.arrived.notify_one();
+        if sleeps {
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
@@ -89,6 +94,7 @@ impl Queue {
             if state.closed {
                 return None;
             }
+            state.sleeps = true;
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let mut group = VecDeque::new();

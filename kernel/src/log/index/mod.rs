@@ -12,7 +12,10 @@ mod read;
 mod store;
 mod tail;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 pub(super) use self::store::{Reached, Store};
 use self::{highest::Highest, tail::Tail};
@@ -36,11 +39,25 @@ pub struct Index {
     tail: RwLock<Tail>,
     /// Taken before `tail` where both are.
     highest: Mutex<Highest>,
+    /// Records of the tail, and what they hold, as of the last change: each write asks, beside whoever changes it.
+    behind: AtomicUsize,
+    behind_bytes: AtomicUsize,
 }
 
 impl Index {
     pub(super) fn new(store: Store, reached: u64) -> Self {
-        Self { store, tail: RwLock::new(Tail::new(reached)), highest: Mutex::default() }
+        Self {
+            store,
+            tail: RwLock::new(Tail::new(reached)),
+            highest: Mutex::default(),
+            behind: AtomicUsize::new(0),
+            behind_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    fn changed(&self, tail: &Tail) {
+        self.behind.store(tail.len(), Ordering::Release);
+        self.behind_bytes.store(tail.bytes(), Ordering::Release);
     }
 
     fn tail(&self) -> std::sync::RwLockReadGuard<'_, Tail> {
@@ -55,6 +72,7 @@ impl Index {
             highest.wrote(&entry.thread, &entry.actor, entry.clock);
             tail.push(entry);
         }
+        self.changed(&tail);
     }
 
     fn highest(&self) -> MutexGuard<'_, Highest> {
@@ -64,13 +82,13 @@ impl Index {
     /// How many records are not yet in the index file.
     #[must_use]
     pub fn behind(&self) -> usize {
-        self.tail().len()
+        self.behind.load(Ordering::Acquire)
     }
 
     /// What the records that are not yet in the index file hold in memory, roughly, in bytes.
     #[must_use]
     pub fn behind_bytes(&self) -> usize {
-        self.tail().bytes()
+        self.behind_bytes.load(Ordering::Acquire)
     }
 
     /// Writes up to [`FLUSH_RECORDS`] records of the tail into the index file and drops them from memory.
@@ -83,7 +101,9 @@ impl Index {
         let Some(last) = batch.last() else { return Ok(0) };
         let reached = Reached { sequence: last.sequence, chain: last.chain };
         guarded(|| self.store.write(&batch, reached))?;
-        self.tail.write().unwrap_or_else(PoisonError::into_inner).drop_through(last.sequence);
+        let mut tail = self.tail.write().unwrap_or_else(PoisonError::into_inner);
+        tail.drop_through(last.sequence);
+        self.changed(&tail);
         Ok(batch.len())
     }
 }
