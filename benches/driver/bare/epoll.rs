@@ -8,7 +8,7 @@ use std::{
 };
 
 use hyper::body::{Buf as _, Bytes};
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use super::http::{self, Request};
 use crate::Outcome;
@@ -17,13 +17,15 @@ use crate::Outcome;
 const CHUNK: usize = 64 << 10;
 /// The listener's place among the connections.
 const LISTENER: Token = Token(usize::MAX - 1);
+/// That of whoever wakes the loop.
+const WAKER: Token = Token(usize::MAX - 2);
 
 /// What is done with requests.
 pub(super) trait Service {
     /// A request has come from a connection.
     fn request(&mut self, from: usize, request: &Request<'_>, connections: &mut Connections);
 
-    /// All requests that were there have come.
+    /// All requests that were there have come, or it was woken.
     fn turn(&mut self, _connections: &mut Connections) -> Outcome<()> {
         Ok(())
     }
@@ -145,12 +147,16 @@ impl Connections {
     }
 }
 
-/// Serves until it fails.
-pub(super) fn serve(listener: TcpListener, mut service: impl Service) -> Outcome<()> {
+/// Serves until it fails. The service may have itself woken when there is something for it beside requests.
+pub(super) fn serve<S: Service>(
+    listener: TcpListener,
+    service: impl FnOnce(Waker) -> io::Result<S>,
+) -> Outcome<()> {
     listener.set_nonblocking(true)?;
     let mut listener = mio::net::TcpListener::from_std(listener);
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let mut service = service(Waker::new(poll.registry(), WAKER)?)?;
     let (mut connections, mut chunk) = (Connections::default(), vec![0; CHUNK]);
     loop {
         match poll.poll(&mut events, None) {

@@ -25,7 +25,7 @@ use tokio::sync::{
 use super::{
     Script,
     http::{Prepared, joined},
-    journal::Journal,
+    journal::{Journal, committer},
 };
 use crate::Outcome;
 
@@ -65,39 +65,21 @@ impl Service for Constant {
     }
 }
 
-/// A body, and whoever waits until it lasts.
-type Waiting = (Bytes, oneshot::Sender<()>);
-
-/// Gives a request its answer when its body is in the file. One thread puts there what waits, as one group.
+/// Gives a request its answer when its body is in the file.
 pub(super) struct Append {
     answer: Prepared,
-    queue: mpsc::Sender<Waiting>,
+    queue: mpsc::Sender<(Bytes, oneshot::Sender<()>)>,
 }
 
 impl Append {
     pub(super) fn new(script: &Script, journal: Journal) -> Outcome<Self> {
-        let (queue, waiting) = mpsc::channel();
-        std::thread::Builder::new().spawn(move || commit(journal, &waiting))?;
-        Ok(Self { answer: Prepared::parse(&script.answer)?, queue })
-    }
-}
-
-/// Writes and syncs groups, until nobody asks or it fails; nobody is answered from then on.
-fn commit(mut journal: Journal, waiting: &mpsc::Receiver<Waiting>) {
-    let (mut group, mut answered) = (Vec::new(), Vec::new());
-    while let Ok(first) = waiting.recv() {
-        for (body, sender) in std::iter::once(first).chain(waiting.try_iter()) {
-            group.extend_from_slice(&body);
-            answered.push(sender);
-        }
-        if journal.append(&group).is_err() {
-            return;
-        }
-        group.clear();
-        for sender in answered.drain(..) {
-            // Whoever is gone need not know.
-            let _ = sender.send(());
-        }
+        let tell = |list: Vec<oneshot::Sender<()>>| {
+            for sender in list {
+                // Whoever is gone need not know.
+                let _ = sender.send(());
+            }
+        };
+        Ok(Self { answer: Prepared::parse(&script.answer)?, queue: committer(journal, tell)? })
     }
 }
 

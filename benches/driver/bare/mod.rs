@@ -2,7 +2,7 @@
 //! everything that is spoken to this way on this machine. Each runs as a process of its own, which the driver starts
 //! from its own program.
 //!
-//! One kind is an event loop on one thread without any library but a parser of heads; the other is the library that
+//! One kind is an event loop on one thread (and one that syncs, where something is to last) without any library but a parser of heads; the other is the library that
 //! `spl` is built on. Neither knows who asks, what is asked, or what it says: it says what `spl` said before.
 
 mod epoll;
@@ -114,9 +114,11 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
 fn serve(duty: Duty, made: Made, listener: TcpListener, script: Script, directory: &Path) -> Outcome<()> {
     let journal = || journal::Journal::create(&directory.join("journal"));
     match (made, duty) {
-        (Made::Bare, Duty::Answer) => epoll::serve(listener, services::Constant::new(script)),
-        (Made::Bare, Duty::Append) => epoll::serve(listener, services::Append::new(script, journal()?)),
-        (Made::Bare, Duty::Fanout) => epoll::serve(listener, services::Fanout::new(script)),
+        (Made::Bare, Duty::Answer) => epoll::serve(listener, |_| Ok(services::Constant::new(script))),
+        (Made::Bare, Duty::Append) => {
+            epoll::serve(listener, |waker| services::Append::new(script, journal()?, waker))
+        }
+        (Made::Bare, Duty::Fanout) => epoll::serve(listener, |_| Ok(services::Fanout::new(script))),
         (Made::Hyper, Duty::Answer) => library::serve(listener, library::Constant::new(&script)?),
         (Made::Hyper, Duty::Append) => library::serve(listener, library::Append::new(&script, journal()?)?),
         (Made::Hyper, Duty::Fanout) => library::serve(listener, library::Fanout::new(&script)?),

@@ -1,12 +1,15 @@
 //! What the event loop does with requests.
 
+use std::{io, mem, sync::mpsc};
+
 use hyper::body::Bytes;
+use mio::Waker;
 
 use super::{
     Script,
     epoll::{Connections, Service},
     http::Request,
-    journal::Journal,
+    journal::{Journal, committer},
 };
 use crate::Outcome;
 
@@ -25,31 +28,38 @@ impl Service for Constant {
     }
 }
 
-/// Puts all bodies that were ready at once into a file with one write and one sync, and then answers them.
+/// Has all bodies that were ready at once put into a file, and answers them when they are.
 pub(super) struct Append {
     answer: Bytes,
-    journal: Journal,
-    group: Vec<u8>,
-    waiting: Vec<usize>,
+    /// What came in this turn, and from where.
+    group: (Vec<u8>, Vec<usize>),
+    queue: mpsc::Sender<(Vec<u8>, Vec<usize>)>,
+    written: mpsc::Receiver<Vec<Vec<usize>>>,
 }
 
 impl Append {
-    pub(super) fn new(script: Script, journal: Journal) -> Self {
-        Self { answer: script.answer, journal, group: Vec::new(), waiting: Vec::new() }
+    pub(super) fn new(script: Script, journal: Journal, waker: Waker) -> io::Result<Self> {
+        let (tell, written) = mpsc::channel();
+        let queue = committer(journal, move |list| {
+            // Without anybody who listens there is nobody to wake either.
+            let _ = tell.send(list).is_ok() && waker.wake().is_ok();
+        })?;
+        Ok(Self { answer: script.answer, group: Default::default(), queue, written })
     }
 }
 
 impl Service for Append {
     fn request(&mut self, from: usize, request: &Request<'_>, _: &mut Connections) {
-        self.group.extend_from_slice(request.body);
-        self.waiting.push(from);
+        self.group.0.extend_from_slice(request.body);
+        self.group.1.push(from);
     }
 
     fn turn(&mut self, connections: &mut Connections) -> Outcome<()> {
-        if !self.waiting.is_empty() {
-            self.journal.append(&self.group)?;
-            self.group.clear();
-            self.waiting.drain(..).for_each(|at| connections.send(at, &self.answer));
+        if !self.group.1.is_empty() {
+            self.queue.send(mem::take(&mut self.group)).map_err(|_| "nothing can be written")?;
+        }
+        for at in self.written.try_iter().flatten().flatten() {
+            connections.send(at, &self.answer);
         }
         Ok(())
     }
