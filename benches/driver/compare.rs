@@ -35,7 +35,7 @@ enum Group {
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A run of about a minute and a half: its figures say little
+    /// A smoke run of about a minute: its figures say little
     #[arg(long)]
     quick: bool,
     /// Only these groups

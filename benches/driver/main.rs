@@ -32,7 +32,7 @@ pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
     max_term_width = 100,
     after_help = "\
 Start here:
-  spl-benches -- compare --quick             everything side by side, in a minute and a half
+  spl-benches -- compare --quick             everything side by side, in about a minute
   spl-benches -- compare                     the same for figures that can be kept, in about ten
   spl-benches -- load token-check -c 32      one workload against spl alone
   spl-benches -- peers                       which of the other servers are installed
