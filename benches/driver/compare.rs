@@ -9,7 +9,9 @@ use spl_benches::{Steal, now, report};
 
 use crate::{
     Outcome,
+    bare::Duty,
     engine::Engine,
+    floors::{Figure, Floors, announcement, beside, long_answer, usual_answer},
     instance::{Instance, payloads},
     load::{EVENT, checks, connections, fanout, reads},
     peers::{KeptToken, Kind, Peer, Spoken},
@@ -73,7 +75,7 @@ const LARGE: Size = Size {
     minted: 100_000,
 };
 const QUICK: Size = Size {
-    rounds: 3,
+    rounds: 5,
     slice: Duration::from_millis(150),
     tokens: 500,
     records: 4000,
@@ -160,25 +162,40 @@ impl Comparison<'_> {
             .collect();
         // Peers first: filling them takes time, and an instance closes connections over which nothing comes.
         let peers = self.peers(&[Kind::Redis, Kind::Postgres, Kind::Etcd]);
-        let mut rounds = Rounds::new(format!("reads, {CONNECTIONS} connections"));
-        self.join(&mut rounds, &peers, |p| p.lookups(CONNECTIONS, &kept))?;
         let ours = [
             (CHECK, &secure, checks(&secure, &bearers)),
             (READ, &secure, reads(&secure, &secure.fill(sample)?, &bearers)),
             (OPEN_READ, &open, reads(&open, &open.fill(sample)?, &[])),
         ];
+        let floor = |what, at: usize| -> Outcome<Floors> {
+            Floors::start(what, Duty::Answer, &usual_answer(&secure, &ours[at].2)?)
+        };
+        let floors = [floor(FLOOR_CHECK, 0)?, floor(FLOOR_READ, 1)?];
+        let mut rounds = Rounds::new(format!("reads, {CONNECTIONS} connections"));
+        self.join(&mut rounds, &peers, |p| p.lookups(CONNECTIONS, &kept))?;
+        for (floors, (_, _, requests)) in floors.iter().zip(&ours) {
+            floors.closed(&mut rounds, (CONNECTIONS, requests), slice)?;
+        }
         for (name, instance, requests) in ours {
             let mut engine = Engine::new(connections(instance, CONNECTIONS, &requests)?)?;
             rounds.side(name, || instance.usage(), move || engine.closed(slice))?;
         }
         self.groups.push(rounds.run(self.size.rounds));
-        let at_least = Goal::AtLeast;
+        let open = "authenticated read / the same without auth";
+        self.rows.push(rounds.ratio(open, READ, OPEN_READ, Goal::AtLeast(0.97)));
+        let (rate, p99): (Figure, Figure) = (Rounds::ratio, Rounds::p99_ratio);
+        let goals = [
+            (rate, "authenticated read / Redis GET of a token", READ, FLOOR_READ, Goal::AtLeast(1.1)),
+            (p99, "p99 of an authenticated read / Redis's", READ, FLOOR_READ, Goal::AtMost(2.0)),
+            (rate, "token check / Redis GET of a token", CHECK, FLOOR_CHECK, Goal::AtLeast(1.1)),
+            (p99, "p99 of a token check / Redis's", CHECK, FLOOR_CHECK, Goal::AtMost(2.0)),
+        ];
+        for (figure, what, ours, floor, goal) in goals {
+            let label = if matches!(goal, Goal::AtMost(_)) { "p99 of " } else { "" };
+            self.rows.push(figure(&rounds, what, ours, "Redis", goal));
+            self.rows.extend(beside(&rounds, figure, (label, floor), (ours, "Redis")));
+        }
         self.rows.extend([
-            rounds.ratio("authenticated read / the same without auth", READ, OPEN_READ, at_least(0.97)),
-            rounds.ratio("authenticated read / Redis GET of a token", READ, "Redis", at_least(1.1)),
-            rounds.p99_ratio("p99 of an authenticated read / Redis's", READ, "Redis", Goal::AtMost(2.0)),
-            rounds.ratio("token check / Redis GET of a token", CHECK, "Redis", at_least(1.1)),
-            rounds.p99_ratio("p99 of a token check / Redis's", CHECK, "Redis", Goal::AtMost(2.0)),
             rounds.ratio("token check / PostgreSQL select by hash", CHECK, "PostgreSQL", Goal::None),
             rounds.ratio("token check / etcd range", CHECK, "etcd", Goal::None),
         ]);
@@ -189,11 +206,13 @@ impl Comparison<'_> {
         let spl = Instance::start(self.program, false)?;
         let peers = self.peers(&Kind::ALL);
         let writes = spl.writes(&self.payloads)?;
+        let floors = Floors::start("", Duty::Append, &usual_answer(&spl, &writes)?)?;
         for writers in self.size.writers.iter().copied() {
             let slice = self.size.slice;
             let mut rounds = Rounds::new(format!("durable appends, {writers} at a time"));
             let mut engine = Engine::new(connections(&spl, writers, &writes)?)?;
             rounds.side("spl", || spl.usage(), move || engine.closed(slice))?;
+            floors.closed(&mut rounds, (writers, &writes), slice)?;
             self.join(&mut rounds, &peers, |p| p.appends(writers, &self.payloads))?;
             let result = rounds.run(self.size.rounds);
             for kind in Kind::ALL {
@@ -204,7 +223,7 @@ impl Comparison<'_> {
                     _ => Goal::None,
                 };
                 let what = format!("durable append at {writers} / {} {}", kind.name(), append_name(kind));
-                self.rows.push(rounds.ratio(&what, "spl", kind.name(), goal));
+                self.judged(&rounds, &what, (&format!("append at {writers}: "), "spl", kind.name()), goal);
             }
             self.groups.push(result);
         }
@@ -217,7 +236,11 @@ impl Comparison<'_> {
         let kinds = [Kind::Redis, Kind::Nats, Kind::Etcd, Kind::Uma];
         let peers = self.peers(&kinds);
         let payload = &self.payloads[0];
+        let (streams, posts) = (spl.subscriptions(subscribers, "")?, spl.writes(&self.payloads[..1])?);
+        let script = announcement(&spl, &streams[0], posts.clone().next())?;
+        let floors = Floors::start("", Duty::Fanout, &script)?;
         let mut rounds = Rounds::new(format!("one event at a time to {subscribers} subscribers"));
+        floors.fanout(&mut rounds, (&streams, &posts), slice)?;
         let mut ours = fanout(&spl, subscribers, payload)?;
         rounds.side("spl", || spl.usage(), move || ours.run(slice, 1))?;
         for (kind, peer) in &peers.running {
@@ -236,7 +259,7 @@ impl Comparison<'_> {
         let goals = [Goal::AtLeast(1.1), Goal::AtLeast(2.0), Goal::None, Goal::AtLeast(1.5)];
         for (kind, goal) in kinds.into_iter().zip(goals) {
             let what = format!("fan-out to {subscribers} / {} {}", kind.name(), fanout_name(kind));
-            self.rows.push(rounds.ratio(&what, "spl", kind.name(), goal));
+            self.judged(&rounds, &what, ("fan-out: ", "spl", kind.name()), goal);
         }
         self.groups.push(result);
         Ok(())
@@ -254,14 +277,22 @@ impl Comparison<'_> {
             peers = Peers { running: Vec::new(), missing: vec![(*kind, e.to_string())] };
         }
         let token = spl.token(&["records:read"])?;
+        let ask = |line| spl.request(line, Some(&token), "");
+        let requests = [
+            (EXPORT, FLOOR_EXPORT, ask("GET /v1/export"), LINE),
+            (STREAM, FLOOR_STREAM, ask("GET /v1/events/stream?since_clock=0"), EVENT),
+        ];
+        let mut floors = Vec::new();
+        for (_, floor, request, marker) in &requests {
+            let script = long_answer(&spl, request, marker, count)?;
+            floors.push(Floors::start(floor, Duty::Answer, &script)?);
+        }
         let mut rounds = Rounds::new(format!("catching up with {count} records, over a new connection"));
-        let requests =
-            [(EXPORT, "GET /v1/export", LINE), (STREAM, "GET /v1/events/stream?since_clock=0", EVENT)];
-        for (name, line, marker) in requests {
-            let request = spl.request(line, Some(&token), "");
+        for (floors, (name, _, request, marker)) in floors.iter().zip(&requests) {
+            floors.once(&mut rounds, (request, marker), (count, TIMEOUT))?;
             let port = &spl;
             rounds.side(
-                name,
+                *name,
                 || spl.usage(),
                 move || {
                     let wire = Box::new(Marked::new(request.clone(), marker));
@@ -284,12 +315,30 @@ impl Comparison<'_> {
                 rounds.missing(name, why.clone());
             }
         }
-        let result = rounds.run(self.size.rounds.div_ceil(2));
-        let goal = Goal::AtLeast(1.5);
-        self.rows.push(rounds.ratio("catch-up by export / UmaDB read", EXPORT, UMA_READ, goal));
-        self.rows.push(rounds.ratio("catch-up by stream / UmaDB subscribe", STREAM, UMA_SUBSCRIBE, goal));
+        let result = rounds.run(self.size.rounds);
+        for (what, ours, floor, peer) in [
+            ("catch-up by export / UmaDB read", EXPORT, FLOOR_EXPORT, UMA_READ),
+            ("catch-up by stream / UmaDB subscribe", STREAM, FLOOR_STREAM, UMA_SUBSCRIBE),
+        ] {
+            self.rows.push(rounds.ratio(what, ours, peer, Goal::AtLeast(1.5)));
+            self.rows.extend(beside(&rounds, Rounds::ratio, ("catch-up, ", floor), (ours, peer)));
+        }
         self.groups.push(result);
         Ok(())
+    }
+
+    /// How `ours` compares with a peer, with what to judge it by where it has a goal.
+    fn judged(
+        &mut self,
+        rounds: &Rounds<'_>,
+        what: &str,
+        (label, ours, peer): (&str, &str, &str),
+        goal: Goal,
+    ) {
+        self.rows.push(rounds.ratio(what, ours, peer, goal));
+        if !matches!(goal, Goal::None) {
+            self.rows.extend(beside(rounds, Rounds::ratio, (label, ""), (ours, peer)));
+        }
     }
 
     fn group(&mut self, group: Group) -> Outcome<()> {
@@ -318,8 +367,13 @@ impl Comparison<'_> {
 const CHECK: &str = "spl token check";
 const READ: &str = "spl read";
 const OPEN_READ: &str = "spl read without auth";
+/// What floors do that stand beside these.
+const FLOOR_CHECK: &str = "token check";
+const FLOOR_READ: &str = "read";
+const FLOOR_EXPORT: &str = "export";
+const FLOOR_STREAM: &str = "stream";
 const EXPORT: &str = "spl export";
-const STREAM: &str = "spl stream from the start";
+const STREAM: &str = "spl stream";
 const UMA_READ: &str = "UmaDB read";
 const UMA_SUBSCRIBE: &str = "UmaDB subscribe";
 /// What each line of an export has once.

@@ -87,8 +87,8 @@ impl Home {
     }
 }
 
-/// Sends a request and gives the answer's body, which is JSON.
-pub(crate) fn ask(link: &mut Link, request: &[u8]) -> Outcome<Value> {
+/// Sends a request and gives the answer's bytes, and where among them its body starts.
+pub(crate) fn exchange(link: &mut Link, request: &[u8]) -> Outcome<(Vec<u8>, usize)> {
     link.write_all(request)?;
     let mut start = 0;
     let answer = link.read_until(|got| match head(got) {
@@ -102,6 +102,12 @@ pub(crate) fn ask(link: &mut Link, request: &[u8]) -> Outcome<Value> {
     if !answer.starts_with(b"HTTP/1.1 2") {
         return Err(refused("HTTP", &answer));
     }
+    Ok((answer, start))
+}
+
+/// Sends a request and gives the answer's body, which is JSON.
+pub(crate) fn ask(link: &mut Link, request: &[u8]) -> Outcome<Value> {
+    let (answer, start) = exchange(link, request)?;
     Ok(serde_json::from_slice(&answer[start..])?)
 }
 

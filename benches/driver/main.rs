@@ -1,7 +1,9 @@
 //! Drives the built `spl` over loopback, alone or beside other servers, and says what came of it.
 
+mod bare;
 mod compare;
 mod engine;
+mod floors;
 mod instance;
 mod load;
 mod peers;
@@ -64,6 +66,9 @@ enum Command {
     Peers,
     /// Run every workload for a moment, without peers, so that the driver cannot rot
     Smoke,
+    /// Be one of the servers that do the least that one can: for the driver itself
+    #[command(hide = true)]
+    Floor(bare::Arguments),
 }
 
 /// Reads `10`, `10s`, `500ms` or `2m`.
@@ -90,6 +95,7 @@ fn run(cli: Cli) -> Outcome<bool> {
         Command::Scale(arguments) => scale::run(&build()?, &arguments).map(|()| true),
         Command::Peers => peers::list().map(|()| true),
         Command::Smoke => smoke(&build()?).map(|()| true),
+        Command::Floor(arguments) => bare::run(&arguments).map(|()| true),
     }
 }
 

@@ -99,16 +99,24 @@ pub(crate) struct Row {
     /// What was measured, or why it was not.
     measured: Result<Spread, String>,
     note: String,
+    /// Whether it is there to judge the line above by.
+    beside: bool,
 }
 
 impl Row {
     pub(crate) fn new(what: impl Into<String>, goal: Goal, measured: Result<Spread, String>) -> Self {
-        Self { what: what.into(), goal, measured, note: String::new() }
+        Self { what: what.into(), goal, measured, note: String::new(), beside: false }
     }
 
     /// With figures behind it, for orientation.
     pub(crate) fn noted(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
+        self
+    }
+
+    /// As one that the line above it is judged by.
+    pub(crate) fn beside(mut self) -> Self {
+        self.beside = true;
         self
     }
 
@@ -135,7 +143,8 @@ impl Row {
             Ok(s) => format!("{:.2} ({:.2}-{:.2})", s.median, s.low, s.high),
             Err(why) => why.clone(),
         };
-        let (what, goal) = (&self.what, self.goal_text());
+        let (indent, goal) = (if self.beside { "    " } else { "" }, self.goal_text());
+        let what = format!("{indent}{}", self.what);
         report(&format!("{what:<62} {goal:>8}  {measured:<20} {:<12} {}", self.verdict(), self.note));
     }
 

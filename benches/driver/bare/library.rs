@@ -1,0 +1,163 @@
+//! The same over hyper and tokio, with a worker for each core: the floor of everything that is built on them.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::TcpListener,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    task::{Context, Poll},
+};
+
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper::{
+    Method, Request, Response,
+    body::{Body, Bytes, Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    oneshot,
+};
+
+use super::{
+    Script,
+    http::{Prepared, joined},
+    journal::{Journal, committer},
+};
+use crate::Outcome;
+
+/// What an answer's body is.
+type Answer = Response<Either<Full<Bytes>, Events>>;
+
+/// What is done with a request. Why it cannot be done ends the connection.
+pub(super) trait Service: Send + Sync + 'static {
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = io::Result<Answer>> + Send;
+}
+
+impl Prepared {
+    fn response<B>(&self, body: B) -> Response<B> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        response.headers_mut().clone_from(&self.headers);
+        response
+    }
+
+    fn whole(&self) -> Answer {
+        self.response(Either::Left(Full::new(self.body.clone())))
+    }
+}
+
+/// Gives every request the same answer.
+pub(super) struct Constant(Prepared);
+
+impl Constant {
+    pub(super) fn new(script: &Script) -> Outcome<Self> {
+        Ok(Self(Prepared::parse(&script.answer)?))
+    }
+}
+
+impl Service for Constant {
+    async fn answer(&self, _: Request<Incoming>) -> io::Result<Answer> {
+        Ok(self.0.whole())
+    }
+}
+
+/// Gives a request its answer when its body is in the file.
+pub(super) struct Append {
+    answer: Prepared,
+    queue: mpsc::Sender<(Bytes, oneshot::Sender<()>)>,
+}
+
+impl Append {
+    pub(super) fn new(script: &Script, journal: Journal) -> Outcome<Self> {
+        let tell = |list: Vec<oneshot::Sender<()>>| {
+            for sender in list {
+                // Whoever is gone need not know.
+                let _ = sender.send(());
+            }
+        };
+        Ok(Self { answer: Prepared::parse(&script.answer)?, queue: committer(journal, tell)? })
+    }
+}
+
+impl Service for Append {
+    async fn answer(&self, request: Request<Incoming>) -> io::Result<Answer> {
+        let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        let (sender, written) = oneshot::channel();
+        self.queue.send((body, sender)).map_err(io::Error::other)?;
+        written.await.map_err(io::Error::other)?;
+        Ok(self.answer.whole())
+    }
+}
+
+/// A stream's body: what was sent to it.
+pub(super) struct Events(UnboundedReceiver<Bytes>);
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// Sends every subscriber the same event for each request that is posted; whoever posts nothing is one.
+pub(super) struct Fanout {
+    answer: Prepared,
+    greeting: Prepared,
+    event: Bytes,
+    subscribers: Mutex<Vec<UnboundedSender<Bytes>>>,
+}
+
+impl Fanout {
+    pub(super) fn new(script: &Script) -> Outcome<Self> {
+        Ok(Self {
+            answer: Prepared::parse(&script.answer)?,
+            greeting: Prepared::parse(&script.greeting)?,
+            event: joined(&script.event)?,
+            subscribers: Mutex::default(),
+        })
+    }
+}
+
+impl Service for Fanout {
+    async fn answer(&self, request: Request<Incoming>) -> io::Result<Answer> {
+        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        if request.method() == Method::POST {
+            subscribers.retain(|subscriber| subscriber.send(self.event.clone()).is_ok());
+            return Ok(self.answer.whole());
+        }
+        let (sender, events) = unbounded_channel();
+        sender.send(self.greeting.body.clone()).map_err(io::Error::other)?;
+        subscribers.push(sender);
+        Ok(self.greeting.response(Either::Right(Events(events))))
+    }
+}
+
+/// Serves until it fails.
+pub(super) fn serve(listener: TcpListener, service: impl Service) -> Outcome<()> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_io().build()?;
+    let service = Arc::new(service);
+    listener.set_nonblocking(true)?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let service = service.clone();
+            tokio::spawn(async move {
+                let answer = service_fn(|request| service.answer(request));
+                // A connection that breaks is the client's affair.
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+            });
+        }
+    })
+}
