@@ -17,8 +17,9 @@ use crate::{app::App, page::Params, problem::Problem, sending::pump, session::Se
 const CHUNK: usize = 1024;
 /// And where each is asked about.
 const COSTLY_CHUNK: usize = 32;
-/// A chunk of the answer has about this many bytes.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// A chunk of the answer has about this many bytes: each goes from thread to thread, which takes as long as some dozens of
+/// records.
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// `GET /v1/export`
 pub(super) async fn run(State(app): State<App>, session: Session, uri: Uri) -> Response {
