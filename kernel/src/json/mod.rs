@@ -8,12 +8,18 @@
 
 mod parser;
 
+/// Bytes of a string that are looked at together.
+const BLOCK_BYTES: usize = 32;
+
 /// How many bytes stand before the first that means something in a string: a quote, a backslash, a control character.
-/// `None` where all are plain.
+/// `None` where all are plain. Never looks far beyond what it finds: a text may consist of such bytes.
 pub(crate) fn plain_run(bytes: &[u8]) -> Option<usize> {
-    let marked = memchr::memchr2(b'"', b'\\', bytes);
-    let before = &bytes[..marked.unwrap_or(bytes.len())];
-    before.iter().position(|b| *b < b' ').or(marked)
+    let means_something = |b: &u8| matches!(b, b'"' | b'\\' | 0..=0x1f);
+    bytes.chunks(BLOCK_BYTES).zip((0..).step_by(BLOCK_BYTES)).find_map(|(block, start)| {
+        // The whole block at once, which processors do, before the place in it.
+        let any = block.iter().fold(false, |any, b| any | means_something(b));
+        if any { block.iter().position(means_something).map(|at| start + at) } else { None }
+    })
 }
 
 pub(crate) use parser::excerpt;

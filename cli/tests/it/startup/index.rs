@@ -140,12 +140,13 @@ fn a_start_takes_no_longer_for_a_longer_log() {
 #[test]
 fn an_index_damaged_while_in_use_leaves_nobody_waiting() {
     const RECORDS: u64 = 100_000;
+    const THREADS: u64 = 30_000;
     let mut server = Server::disk();
     let mut client = server.client();
     // More than the storage engine keeps in memory of it.
     for batch in 0..RECORDS / 1000 {
         let one =
-            |n: u64| envelope(&format!("th.{}", n % 300), "did:sync:user:a", Some(n), &json!({ "n": n }));
+            |n: u64| envelope(&format!("th.{}", n % THREADS), "did:sync:user:a", Some(n), &json!({ "n": n }));
         let records: Vec<Value> = (batch * 1000..(batch + 1) * 1000).map(one).collect();
         client.post(&json!({ "records": records })).is(201);
     }
@@ -161,7 +162,7 @@ fn an_index_damaged_while_in_use_leaves_nobody_waiting() {
     let mut client = server.client();
     for n in (0..RECORDS).step_by(197) {
         // A clock that is taken: the writer has to ask the index who holds it, all over the file.
-        let thread = format!("th.{}", n % 300);
+        let thread = format!("th.{}", n % THREADS);
         let taken = envelope(&thread, "did:sync:user:a", Some(n), &json!({ "other": n }));
         statuses.push(client.try_post(&taken).expect("an answer").status);
         let read = client.try_send("GET", &format!("/v1/threads/{thread}/records?limit=5"), b"");
