@@ -8,6 +8,8 @@
 
 use std::fmt::Write as _;
 
+use data_encoding::HEXLOWER;
+
 use crate::json::{Json, Number};
 
 /// The canonical text would be longer than it may be.
@@ -18,32 +20,24 @@ pub struct TooLong {
     pub limit_bytes: usize,
 }
 
-/// Writes canonical JSON into a bounded buffer.
+/// Writes canonical JSON behind what a buffer holds, up to a bound.
 #[derive(Debug)]
-pub struct Writer {
-    out: String,
+pub struct Writer<'a> {
+    out: &'a mut String,
+    end_max: usize,
     limit_bytes: usize,
 }
 
-impl Writer {
-    /// A writer that refuses to hold more than `limit_bytes`.
+impl<'a> Writer<'a> {
+    /// A writer that refuses to add more than `limit_bytes`.
     #[must_use]
-    pub fn new(limit_bytes: usize) -> Self {
-        Self { out: String::new(), limit_bytes }
-    }
-
-    /// What was written.
-    #[must_use]
-    pub fn finish(self) -> String {
-        self.out
+    pub fn after(out: &'a mut String, limit_bytes: usize) -> Self {
+        let end_max = out.len().saturating_add(limit_bytes);
+        Self { out, end_max, limit_bytes }
     }
 
     fn check(&self) -> Result<(), TooLong> {
-        if self.out.len() > self.limit_bytes {
-            Err(TooLong { limit_bytes: self.limit_bytes })
-        } else {
-            Ok(())
-        }
+        if self.out.len() > self.end_max { Err(TooLong { limit_bytes: self.limit_bytes }) } else { Ok(()) }
     }
 
     /// Appends text that is canonical already.
@@ -66,7 +60,7 @@ impl Writer {
             Json::Bool(true) => self.raw("true"),
             Json::Bool(false) => self.raw("false"),
             Json::Number(number) => {
-                write_number(&mut self.out, number);
+                write_number(self.out, number);
                 self.check()
             }
             Json::String(text) => self.string(text),
@@ -95,6 +89,24 @@ impl Writer {
         }
     }
 
+    /// Appends a number.
+    ///
+    /// # Errors
+    /// When the bound is passed.
+    pub fn unsigned(&mut self, number: u64) -> Result<(), TooLong> {
+        let _ = write!(self.out, "{number}");
+        self.check()
+    }
+
+    /// Appends bytes in lowercase hex.
+    ///
+    /// # Errors
+    /// When the bound is passed.
+    pub fn hex(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+        HEXLOWER.encode_append(bytes, self.out);
+        self.check()
+    }
+
     /// Appends a string.
     ///
     /// # Errors
@@ -102,7 +114,12 @@ impl Writer {
     pub fn string(&mut self, text: &str) -> Result<(), TooLong> {
         self.out.push('"');
         let mut rest = text;
-        while let Some(at) = rest.bytes().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)) {
+        // Most have nothing to escape; a pass without an early end is many bytes at a time.
+        if !text.bytes().fold(false, |found, b| found | needs_escape(b)) {
+            self.out.push_str(text);
+            rest = "";
+        }
+        while let Some(at) = rest.bytes().position(needs_escape) {
             self.out.push_str(&rest[..at]);
             match rest.as_bytes()[at] {
                 b'"' => self.out.push_str("\\\""),
@@ -124,14 +141,18 @@ impl Writer {
     }
 }
 
+fn needs_escape(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1f)
+}
+
 /// The canonical text of a value, at most `limit_bytes` long.
 ///
 /// # Errors
 /// When it would be longer.
 pub fn canonical(value: &Json, limit_bytes: usize) -> Result<String, TooLong> {
-    let mut writer = Writer::new(limit_bytes);
-    writer.value(value)?;
-    Ok(writer.finish())
+    let mut text = String::new();
+    Writer::after(&mut text, limit_bytes).value(value)?;
+    Ok(text)
 }
 
 fn write_number(out: &mut String, number: &Number) {

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    commit::{Chain, DecodeError, decode_entry},
-    record::StoredRecord,
+    commit::{Chain, DecodeError},
+    entry::EntryRef,
     time::UnixMillis,
 };
 
@@ -56,13 +56,10 @@ impl<'a> Piece<'a> {
         UnixMillis(self.committed_at_ms)
     }
 
-    /// Decodes the record at `sequence`, where the piece starts at `first`. `None` beyond its end.
-    pub(super) fn record(&self, first: u64, sequence: u64) -> Result<Option<StoredRecord>, DecodeError> {
-        let Some(bytes) = usize::try_from(sequence - first).ok().and_then(|i| self.records.get(i)) else {
-            return Ok(None);
-        };
-        let (record, provenance) = decode_entry(bytes)?;
-        Ok(Some(StoredRecord { sequence, committed_at: self.committed_at(), record, provenance }))
+    /// The record at `sequence`, where the piece starts at `first`. `None` beyond its end.
+    pub(super) fn entry(&self, first: u64, sequence: u64) -> Result<Option<EntryRef<'a>>, DecodeError> {
+        let at = usize::try_from(sequence - first).ok();
+        at.and_then(|i| self.records.get(i)).map(|bytes| EntryRef::decode(bytes)).transpose()
     }
 }
 
