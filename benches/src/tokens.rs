@@ -74,16 +74,22 @@ impl Book {
     /// A world of so many tokens, and the book that goes on with it.
     #[must_use]
     pub fn world(tokens: u32) -> (World, Self) {
-        let mut book = Self { accounts: tokens / 10, tokens: 0, sequence: 0 };
         let mut world = World::default();
-        for account in 0..book.accounts {
-            world.fold(&book.account(account)).expect("a known record");
-        }
-        for _ in 0..tokens {
-            world.fold(&book.mint()).expect("a known record");
-        }
+        let book = Self::write(tokens, &mut |stored| world.fold(&stored).expect("a known record"));
         assert_eq!((world.accounts.len(), world.tokens.len()), (book.accounts as usize, tokens as usize));
         (world, book)
+    }
+
+    /// Gives the records that make such a world, and the book that goes on with it.
+    pub fn write(tokens: u32, take: &mut dyn FnMut(StoredRecord)) -> Self {
+        let mut book = Self { accounts: tokens.div_ceil(10), tokens: 0, sequence: 0 };
+        for account in 0..book.accounts {
+            take(book.account(account));
+        }
+        for _ in 0..tokens {
+            take(book.mint());
+        }
+        book
     }
 
     fn account(&mut self, account: u32) -> StoredRecord {

@@ -8,6 +8,8 @@
 
 use std::fmt::Write as _;
 
+use data_encoding::HEXLOWER;
+
 use crate::json::{Json, Number, plain_run};
 
 /// The canonical text would be longer than it may be.
@@ -18,32 +20,24 @@ pub struct TooLong {
     pub limit_bytes: usize,
 }
 
-/// Writes canonical JSON into a bounded buffer.
+/// Writes canonical JSON behind what a buffer holds, up to a bound.
 #[derive(Debug)]
-pub struct Writer {
-    out: String,
+pub struct Writer<'a> {
+    out: &'a mut String,
+    end_max: usize,
     limit_bytes: usize,
 }
 
-impl Writer {
-    /// A writer that refuses to hold more than `limit_bytes`.
+impl<'a> Writer<'a> {
+    /// A writer that refuses to add more than `limit_bytes`.
     #[must_use]
-    pub fn new(limit_bytes: usize) -> Self {
-        Self { out: String::new(), limit_bytes }
-    }
-
-    /// What was written.
-    #[must_use]
-    pub fn finish(self) -> String {
-        self.out
+    pub fn after(out: &'a mut String, limit_bytes: usize) -> Self {
+        let end_max = out.len().saturating_add(limit_bytes);
+        Self { out, end_max, limit_bytes }
     }
 
     fn check(&self) -> Result<(), TooLong> {
-        if self.out.len() > self.limit_bytes {
-            Err(TooLong { limit_bytes: self.limit_bytes })
-        } else {
-            Ok(())
-        }
+        if self.out.len() > self.end_max { Err(TooLong { limit_bytes: self.limit_bytes }) } else { Ok(()) }
     }
 
     /// Appends text that is canonical already.
@@ -66,7 +60,7 @@ impl Writer {
             Json::Bool(true) => self.raw("true"),
             Json::Bool(false) => self.raw("false"),
             Json::Number(number) => {
-                write_number(&mut self.out, number);
+                write_number(self.out, number);
                 self.check()
             }
             Json::String(text) => self.string(text),
@@ -93,6 +87,24 @@ impl Writer {
                 self.raw("}")
             }
         }
+    }
+
+    /// Appends a number.
+    ///
+    /// # Errors
+    /// When the bound is passed.
+    pub fn unsigned(&mut self, number: u64) -> Result<(), TooLong> {
+        let _ = write!(self.out, "{number}");
+        self.check()
+    }
+
+    /// Appends bytes in lowercase hex.
+    ///
+    /// # Errors
+    /// When the bound is passed.
+    pub fn hex(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+        HEXLOWER.encode_append(bytes, self.out);
+        self.check()
     }
 
     /// Appends a string.
@@ -129,9 +141,9 @@ impl Writer {
 /// # Errors
 /// When it would be longer.
 pub fn canonical(value: &Json, limit_bytes: usize) -> Result<String, TooLong> {
-    let mut writer = Writer::new(limit_bytes);
-    writer.value(value)?;
-    Ok(writer.finish())
+    let mut text = String::new();
+    Writer::after(&mut text, limit_bytes).value(value)?;
+    Ok(text)
 }
 
 fn write_number(out: &mut String, number: &Number) {

@@ -10,9 +10,10 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    entry::EntryRef,
     id::RecordId,
     limits,
-    record::{Act, DataType, Origin, Provenance, Record, Signature, StoredRecord},
+    record::{Act, DataType, Origin, Provenance, Record, StoredRecord},
     time::UnixMillis,
 };
 
@@ -111,14 +112,15 @@ pub enum DecodeError {
     Malformed(&'static str),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct SignatureWire<'a> {
-    #[serde(borrow, with = "serde_bytes")]
+    #[serde(with = "serde_bytes")]
     bytes: &'a [u8],
     key_id: &'a str,
 }
 
-#[derive(Serialize, Deserialize)]
+/// What [`EntryRef::decode`] reads.
+#[derive(Serialize)]
 struct RecordWire<'a> {
     id: [u8; 32],
     parents: Vec<[u8; 32]>,
@@ -133,7 +135,6 @@ struct RecordWire<'a> {
     service_account_id: Option<&'a str>,
     token_id: Option<[u8; 32]>,
     sees_opening: bool,
-    #[serde(borrow)]
     signature: Option<SignatureWire<'a>>,
 }
 
@@ -168,53 +169,12 @@ pub fn encode_entry(record: &Record, provenance: &Provenance) -> Vec<u8> {
 /// What an entry usually has beside its texts and its parents, at most.
 const ENTRY_BYTES: usize = 192;
 
-/// Decodes one record, strictly: within limits, nothing left over. The id is taken as stored; verification
-/// recomputes it.
+/// Decodes one record as [`EntryRef::decode`] does, into a copy of its own.
 ///
 /// # Errors
 /// [`DecodeError::Malformed`].
 pub fn decode_entry(bytes: &[u8]) -> Result<(Record, Provenance), DecodeError> {
-    let malformed = |what| DecodeError::Malformed(what);
-    let (wire, rest) =
-        postcard::take_from_bytes::<RecordWire<'_>>(bytes).map_err(|_| malformed("record encoding"))?;
-    if !rest.is_empty() {
-        return Err(malformed("bytes after a record"));
-    }
-    if wire.parents.len() > limits::PARENTS_MAX
-        || wire.thread.len() > limits::THREAD_BYTES_MAX
-        || wire.actor.len() > limits::ACTOR_BYTES_MAX
-        || wire.body.len() > limits::BODY_BYTES_MAX
-        || wire.clock > limits::CLOCK_MAX
-        || wire.service_account_id.is_some_and(|id| id.len() > limits::SERVICE_ACCOUNT_ID_BYTES_MAX)
-    {
-        return Err(malformed("a field of a record is over its limit"));
-    }
-    let signature = match wire.signature {
-        None => None,
-        Some(s) => Some(Signature {
-            bytes: s.bytes.try_into().map_err(|_| malformed("signature length"))?,
-            key_id: s.key_id.to_owned(),
-        }),
-    };
-    let record = Record {
-        id: RecordId::from_bytes(wire.id),
-        parents: wire.parents.into_iter().map(RecordId::from_bytes).collect(),
-        thread: wire.thread.to_owned(),
-        actor: wire.actor.to_owned(),
-        act: wire.act,
-        body: wire.body.to_owned(),
-        clock: wire.clock,
-        data_type: wire.data_type,
-        judged_by: wire.judged_by.map(RecordId::from_bytes),
-    };
-    let provenance = Provenance {
-        origin: wire.origin,
-        service_account_id: wire.service_account_id.map(str::to_owned),
-        token_id: wire.token_id,
-        sees_opening: wire.sees_opening,
-        signature,
-    };
-    Ok((record, provenance))
+    Ok(EntryRef::decode(bytes)?.to_owned())
 }
 
 #[derive(Serialize)]
@@ -278,8 +238,7 @@ pub fn decode_commit(bytes: &[u8]) -> Result<(UnixMillis, Vec<StoredRecord>), De
     let mut records = Vec::new();
     for sequence in start.first_sequence..end {
         let (entry, after) = postcard::take_from_bytes::<&serde_bytes::Bytes>(rest).map_err(malformed)?;
-        let (record, provenance) = decode_entry(entry)?;
-        records.push(StoredRecord { sequence, committed_at, record, provenance });
+        records.push(EntryRef::decode(entry)?.to_stored(sequence, committed_at));
         rest = after;
     }
     if rest.is_empty() {

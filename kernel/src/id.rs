@@ -1,6 +1,6 @@
 //! Record ids: SHA-256 of a record's canonical form.
 
-use std::fmt;
+use std::{borrow::Borrow, fmt};
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,12 @@ impl RecordId {
         }
         HEXLOWER.decode_mut(text.as_bytes(), &mut bytes).ok()?;
         Some(Self(bytes))
+    }
+}
+
+impl Borrow<[u8; 32]> for RecordId {
+    fn borrow(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod canonical;
 pub mod commit;
 pub mod draft;
+pub mod entry;
 pub mod id;
 pub mod identity;
 pub mod json;

@@ -1,5 +1,7 @@
 //! Records: the only thing ever written.
 
+use std::borrow::Borrow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -130,11 +132,12 @@ impl Record {
     }
 }
 
-/// The hashed fields but the clock, which may be assigned late.
+/// The hashed fields but the clock, which may be assigned late. Parents are ids, or their bytes where a record is
+/// read in place.
 #[derive(Debug, Clone, Copy)]
-pub struct HashedFields<'a> {
+pub struct HashedFields<'a, P = RecordId> {
     /// See [`Record::parents`].
-    pub parents: &'a [RecordId],
+    pub parents: &'a [P],
     /// See [`Record::thread`].
     pub thread: &'a str,
     /// See [`Record::actor`].
@@ -152,25 +155,46 @@ pub struct HashedFields<'a> {
 /// # Errors
 /// When the fields are far over their limits.
 pub fn canonical_fields(fields: &HashedFields<'_>, clock: u64) -> Result<String, TooLong> {
-    use std::fmt::Write as _;
+    let names = fields.thread.len() + fields.actor.len();
+    let mut out = String::with_capacity(fields.body.len() + names + 67 * fields.parents.len() + SHELL_BYTES);
+    write_canonical(&mut out, fields, clock)?;
+    Ok(out)
+}
+
+/// What a canonical form has beside its texts and its parents, at most.
+const SHELL_BYTES: usize = 128;
+
+/// Appends the same. Needs no memory but `out`'s.
+///
+/// # Errors
+/// As above; what was written until then stays.
+pub fn write_canonical<P: Borrow<[u8; 32]>>(
+    out: &mut String,
+    fields: &HashedFields<'_, P>,
+    clock: u64,
+) -> Result<(), TooLong> {
     // Escaping can make names six times as long; the rest is small.
-    let mut out = Writer::new(fields.body.len() + 6 * (fields.thread.len() + fields.actor.len()) + 16 * 1024);
+    let limit_bytes = fields.body.len() + 6 * (fields.thread.len() + fields.actor.len()) + 16 * 1024;
+    let mut out = Writer::after(out, limit_bytes);
     out.raw("{\"act\":\"")?;
     out.raw(fields.act.as_str())?;
     out.raw("\",\"actor\":")?;
     out.string(fields.actor)?;
     out.raw(",\"body\":")?;
     out.raw(fields.body)?;
-    let mut tail = String::new();
-    let _ = write!(tail, ",\"clock\":{clock},\"data_type\":\"{}\",\"parents\":[", fields.data_type.as_str());
+    out.raw(",\"clock\":")?;
+    out.unsigned(clock)?;
+    out.raw(",\"data_type\":\"")?;
+    out.raw(fields.data_type.as_str())?;
+    out.raw("\",\"parents\":[")?;
     for (i, parent) in fields.parents.iter().enumerate() {
-        let _ = write!(tail, "{}\"{parent}\"", if i > 0 { "," } else { "" });
+        out.raw(if i > 0 { ",\"" } else { "\"" })?;
+        out.hex(parent.borrow())?;
+        out.raw("\"")?;
     }
-    tail.push_str("],\"thread\":");
-    out.raw(&tail)?;
+    out.raw("],\"thread\":")?;
     out.string(fields.thread)?;
-    out.raw("}")?;
-    Ok(out.finish())
+    out.raw("}")
 }
 
 /// Who wrote a record and how: not hashed, but under the commit's chain.

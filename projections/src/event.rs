@@ -64,12 +64,7 @@ impl Event {
     /// When the instance wrote a record that this build does not know.
     pub fn decode(stored: &StoredRecord) -> Result<Option<Self>, FormatError> {
         let record = &stored.record;
-        let folded = match stored.provenance.origin {
-            Origin::Command => !is_audit_thread(&record.thread),
-            Origin::Posted => record.thread == config::THREAD,
-            Origin::Import | Origin::Peer => false,
-        };
-        if !folded {
+        if !may_be_event(stored.provenance.origin, &record.thread) {
             return Ok(None);
         }
         let located = |what: FormatError| FormatError(format!("{} at record {}", what.0, stored.sequence));
@@ -126,6 +121,16 @@ impl Event {
             (_, kind) => Err(FormatError(kind.unwrap_or("no kind").to_owned())),
         };
         event.map(Some).map_err(located)
+    }
+}
+
+/// Whether a record of this origin on this thread is one that [`Event::decode`] looks into. All others change nothing.
+#[must_use]
+pub fn may_be_event(origin: Origin, thread: &str) -> bool {
+    match origin {
+        Origin::Command => !is_audit_thread(thread),
+        Origin::Posted => thread == config::THREAD,
+        Origin::Import | Origin::Peer => false,
     }
 }
 

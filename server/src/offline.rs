@@ -6,16 +6,17 @@ use std::{fs, io, path::Path};
 use serde::Serialize;
 use spl_kernel::{
     commit::Chain,
+    entry::EntryRef,
     log::{
-        Log, LogSource, Reader,
+        Log, LogSource, ReadOnlyLog, Reader,
         backup::{self, BackupError},
         error::{OpenError, StoreError},
         index_path, journal_path,
-        verify::chain_of_causes,
+        verify::{Verification, chain_of_causes},
     },
     record::StoredRecord,
 };
-use spl_projections::{World, visibility::Viewer};
+use spl_projections::{World, event::may_be_event, visibility::Viewer};
 
 pub use crate::unlock::permissions_unlock;
 use crate::{
@@ -75,7 +76,7 @@ impl From<BootError> for OfflineError {
 pub struct Offline {
     home: Home,
     _lock: HomeLock,
-    log: Log,
+    log: ReadOnlyLog,
 }
 
 /// What a verification found, as `GET /v1/verify` gives it.
@@ -149,7 +150,7 @@ pub fn open(home: &Path) -> Result<Offline, OfflineError> {
     let home = Home::open(home)?;
     let lock = home.lock()?;
     let path = home.log();
-    let log = Log::open(LogSource::ReadOnly(path.clone()), &mut |_, _| {})
+    let log = ReadOnlyLog::open(&path)
         .map_err(|source| OfflineError::Open { path: path.display().to_string(), source })?;
     Ok(Offline { home, _lock: lock, log })
 }
@@ -193,7 +194,7 @@ impl Offline {
         kept: Option<(u64, Chain)>,
     ) -> Result<VerifyReport, OfflineError> {
         let own = self.home.kept_head()?.map(|k| (k.sequence, k.chain));
-        let mut report = verify_log(&self.log, None, kept.or(own), progress)?;
+        let mut report = verify_replaying(None, |visit| self.log.verify(kept.or(own), visit, progress))?;
         if let (Some(_), Some((sequence, chain))) = (kept, own)
             && sequence > 0
             && !self
@@ -207,25 +208,15 @@ impl Offline {
         Ok(report)
     }
 
-    /// Replays all state from nothing.
+    /// Replays all state from nothing, and recomputes each id.
     ///
     /// # Errors
-    /// When the log cannot be read, or was written by a newer build.
+    /// When the log cannot be read, an id is not that of its record, or a newer build wrote it.
     pub fn replay(&self, progress: Progress<'_>) -> Result<ReplayReport, OfflineError> {
         let end = self.log.head().sequence;
-        let mut world = World::default();
-        let mut failed = None;
-        self.reader()?.scan(0, &mut |stored| {
-            if let Err(error) = world.fold(&stored) {
-                failed = Some(error);
-            }
-            progress(stored.sequence, end);
-            failed.is_none()
-        })?;
-        match failed {
-            Some(error) => Err(OfflineError::Mismatch(error.to_string())),
-            None => Ok(ReplayReport { records: end, sequence: end, digest: world.digest() }),
-        }
+        let world = replay(&self.reader()?, &mut |done| progress(done, end))?;
+        progress(end, end);
+        Ok(ReplayReport { records: end, sequence: end, digest: world.digest() })
     }
 
     /// Writes a backup.
@@ -238,12 +229,39 @@ impl Offline {
     }
 }
 
-/// Verifies a log and replays all state; `live` is the state that must come out.
+/// All state, replayed from nothing. `progress` hears of positions reached.
+///
+/// # Errors
+/// As [`Offline::replay`].
+pub fn replay(reader: &Reader, progress: &mut dyn FnMut(u64)) -> Result<World, OfflineError> {
+    let mut world = World::default();
+    let mut failed = None;
+    let wanted = |entry: &EntryRef<'_>| may_be_event(entry.origin(), entry.thread());
+    let mut fold = |stored: StoredRecord| {
+        failed = world.fold(&stored).err();
+        failed.is_none()
+    };
+    reader.replay(&wanted, &mut fold, progress)?;
+    match failed {
+        Some(error) => Err(OfflineError::Mismatch(error.to_string())),
+        None => Ok(world),
+    }
+}
+
+/// Verifies the log of a running instance and replays all state; `live` is the state that must come out.
 pub(crate) fn verify_log(
     log: &Log,
     live: Option<&World>,
     kept: Option<(u64, Chain)>,
     progress: &mut dyn FnMut(u64, u64),
+) -> Result<VerifyReport, StoreError> {
+    verify_replaying(live, |visit| log.verify(kept, visit, progress))
+}
+
+/// Replays all state with the records that a verification visits.
+fn verify_replaying(
+    live: Option<&World>,
+    verify: impl FnOnce(&mut dyn FnMut(&StoredRecord)) -> Result<Verification, StoreError>,
 ) -> Result<VerifyReport, StoreError> {
     let mut world = World::default();
     let mut newer = None;
@@ -256,7 +274,7 @@ pub(crate) fn verify_log(
             newer = Some(error);
         }
     };
-    let found = log.verify(kept, &mut visit, progress)?;
+    let found = verify(&mut visit)?;
     let mut problems = found.problems;
     problems.extend(newer.map(|e| e.to_string()));
     if live.is_some_and(|live| live.digest() != world.digest()) {

@@ -140,6 +140,26 @@ fn a_running_and_a_stopped_home_give_the_same() {
     assert_eq!(running, stopped);
 }
 
+/// Somebody changes a word in the file of a stopped home.
+#[test]
+fn a_replay_of_a_stopped_home_names_a_forged_record() {
+    let mut instance = Instance::start(Store::Disk);
+    instance.spl(&["learn", "it is unmistakably so", "--thread", "t"]).ok();
+    instance.spl(&["learn", "and goes on", "--thread", "t"]).ok();
+    instance.stop();
+    let path = instance.sandbox.home().join("log.redb");
+    let mut bytes = fs::read(&path).expect("a log");
+    let word = b"unmistakably";
+    let places: Vec<usize> =
+        (0..bytes.len() - word.len()).filter(|at| bytes[*at..].starts_with(word)).collect();
+    places.iter().for_each(|at| bytes[*at] = b'U');
+    fs::write(&path, bytes).expect("written");
+    let ran = instance.spl(&["replay"]).exits(1);
+    let record = instance.spl(&["export"]).ok().json_lines()[0]["sequence"].to_string();
+    let what = format!("damaged at record {record}: malformed: the id is not that of the fields");
+    assert!(ran.stderr.contains(&what), "{ran:?}");
+}
+
 #[test]
 fn a_kept_head_is_recognised_and_a_wrong_one_is_not() {
     let mut instance = Instance::start(Store::Disk);

@@ -14,6 +14,8 @@ mod open;
 mod overlay;
 mod pending;
 mod read;
+mod read_only;
+mod replay;
 mod rows;
 mod settle;
 pub mod verify;
@@ -39,6 +41,7 @@ pub use self::{
     journal::{Segments, journal_path},
     open::{Backends, LogSource, index_path},
     read::{CommitInfo, Reader},
+    read_only::ReadOnlyLog,
     settle::SETTLE_DUE_BYTES,
 };
 use crate::{

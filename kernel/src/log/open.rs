@@ -43,8 +43,6 @@ const CATCH_UP_RECORDS: usize = 4096;
 pub enum LogSource {
     /// A file, with its journal and its index in files beside it.
     File(PathBuf),
-    /// A file that must not change: what would be written stays in memory. For offline reading.
-    ReadOnly(PathBuf),
     /// Memory only.
     Memory,
     /// Backends of the caller's making, with the index in memory: the seam for fault injection.
@@ -77,7 +75,6 @@ impl Log {
     pub fn open(source: LogSource, progress: &mut dyn FnMut(u64, u64)) -> Result<Self, OpenError> {
         match source {
             LogSource::File(path) => open_file(path, progress),
-            LogSource::ReadOnly(path) => open_read_only(path, progress),
             LogSource::Memory => {
                 let db = empty()?;
                 let (head, index) = read_all(&db, &Pending::default(), None, progress)?;
@@ -123,31 +120,15 @@ impl Log {
     }
 }
 
-/// Opens a file that must not change. What its journal holds is moved into the log over memory.
-fn open_read_only(path: PathBuf, progress: &mut dyn FnMut(u64, u64)) -> Result<Log, OpenError> {
-    close(inspect(&path)?)?;
-    let db = create(Overlay::new(File::open(&path)?)?)?;
-    initialise(&db)?;
-    let Recovered { pending, .. } = read_journal(&db, &path)?;
-    let (head, index) = read_all(&db, &pending, None, progress)?;
-    let log = Log::new(db, head, index, pending, Some(path));
-    log.settle_all()?;
-    Ok(log)
-}
-
 /// Opens a file for writing. All that could be refused is looked at before, over memory: opening alone changes
 /// the file.
 fn open_file(path: PathBuf, progress: &mut dyn FnMut(u64, u64)) -> Result<Log, OpenError> {
     let index_file = index_path(&path);
-    let begun = if path.exists() { inspect(&path)? } else { None };
-    let looked_at = match begun {
-        Some(db) => db,
-        // A journal may be left of a log that is gone: what it says is compared with an empty one.
-        None => empty()?,
-    };
+    // A journal may be left of a log that is gone: what it says is compared with an empty one.
+    let looked_at = if path.exists() { inspect(&path)? } else { empty()? };
     let Recovered { header, pending } = read_journal(&looked_at, &path)?;
     let (head, index) = read_all(&looked_at, &pending, Some(&index_file), progress)?;
-    close(Some(looked_at))?;
+    close(looked_at)?;
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
     let db = create(FileBackend::new(file).map_err(StoreError::from)?)?;
     initialise(&db)?;
@@ -173,7 +154,7 @@ fn sync_directory(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Reads what the journal beside a log holds, if there is one.
-fn read_journal(db: &Database, log: &Path) -> Result<Recovered, OpenError> {
+pub(super) fn read_journal(db: &Database, log: &Path) -> Result<Recovered, OpenError> {
     let file = match File::open(journal_path(log)) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Recovered::default()),
@@ -223,7 +204,7 @@ impl StorageBackend for Boxed {
 }
 
 /// Closes a database that was only looked at; damage may show even now.
-fn close(db: Option<Database>) -> Result<(), OpenError> {
+fn close(db: Database) -> Result<(), OpenError> {
     guarded(|| {
         drop(db);
         Ok(())
@@ -247,11 +228,11 @@ fn create(backend: impl StorageBackend) -> Result<Database, OpenError> {
 }
 
 /// Looks at an existing file without changing it: is it a log, of this version, and is its end sound? Gives
-/// the log as it is over memory; `None` when it is yet to be begun.
-fn inspect(path: &Path) -> Result<Option<Database>, OpenError> {
+/// the log as it is, over memory; an empty one where it is yet to be begun.
+pub(super) fn inspect(path: &Path) -> Result<Database, OpenError> {
     let mut file = File::open(path)?;
     if file.metadata()?.len() == 0 {
-        return Ok(None);
+        return empty();
     }
     let mut magic = [0; REDB_MAGIC.len()];
     if file.read_exact(&mut magic).is_err() || magic != REDB_MAGIC {
@@ -265,7 +246,11 @@ fn inspect(path: &Path) -> Result<Option<Database>, OpenError> {
         }
         Ok(begun)
     })?;
-    Ok(begun.then_some(db))
+    if begun {
+        return Ok(db);
+    }
+    close(db)?;
+    empty()
 }
 
 /// Whether the database holds a log already. An empty one is a log whose creation was cut short.

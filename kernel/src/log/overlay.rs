@@ -73,12 +73,22 @@ impl redb::StorageBackend for Overlay {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if offset.checked_add(out.len() as u64).is_none_or(|end| end > written.len) {
+        let Some(end) = offset.checked_add(out.len() as u64).filter(|end| *end <= written.len) else {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        // Nearly everything is as it is in the file, and a whole page of it is read at once.
+        let available = usize::try_from(written.file_len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let (shown, beyond) = out.split_at_mut(available.min(out.len()));
+        self.file.read_exact_at(shown, offset)?;
+        beyond.fill(0);
+        let touched = offset / BLOCK_BYTES as u64..end.div_ceil(BLOCK_BYTES as u64);
+        if written.blocks.range(touched).next().is_none() {
+            return Ok(());
         }
         blocks(offset, out.len(), |block, inside, outside| {
-            let bytes = self.read_block(&written, block)?;
-            out[outside].copy_from_slice(&bytes[inside]);
+            if let Some(bytes) = written.blocks.get(&block) {
+                out[outside].copy_from_slice(&bytes[inside]);
+            }
             Ok(())
         })
     }

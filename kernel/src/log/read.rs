@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     commit::{Chain, DecodeError, Head, encode_commit},
+    entry::EntryRef,
     record::StoredRecord,
     time::UnixMillis,
 };
@@ -72,7 +73,7 @@ type Row<'a> = (u64, Bytes<'a>);
 /// Hears of a row's key and bytes, and says whether to go on.
 type Visit<'a> = dyn FnMut(u64, &[u8]) -> Result<bool, StoreError> + 'a;
 
-fn damaged(sequence: u64) -> impl Fn(DecodeError) -> StoreError {
+pub(super) fn damaged(sequence: u64) -> impl Fn(DecodeError) -> StoreError {
     move |source| StoreError::Row { sequence, source }
 }
 
@@ -136,7 +137,8 @@ impl Reader {
     pub fn record(&self, sequence: u64) -> Result<Option<StoredRecord>, StoreError> {
         let Some((first, bytes)) = self.row_at(sequence)? else { return Ok(None) };
         let piece = Piece::decode(bytes.value()).map_err(damaged(sequence))?;
-        piece.record(first, sequence).map_err(damaged(sequence))
+        let entry = piece.entry(first, sequence).map_err(damaged(sequence))?;
+        Ok(entry.map(|entry| entry.to_stored(sequence, piece.committed_at())))
     }
 
     /// The records at positions that are known to exist.
@@ -168,13 +170,26 @@ impl Reader {
     /// # Errors
     /// As above.
     pub fn scan(&self, sequence: u64, visit: &mut dyn FnMut(StoredRecord) -> bool) -> Result<(), StoreError> {
+        self.scan_entries(sequence, &mut |at, committed_at, entry| visit(entry.to_stored(at, committed_at)))
+    }
+
+    /// Calls `visit` with each record after `sequence`, where it lies, with its position and its commit's time, in
+    /// order, until it says false.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn scan_entries(
+        &self,
+        sequence: u64,
+        visit: &mut dyn FnMut(u64, UnixMillis, &EntryRef<'_>) -> bool,
+    ) -> Result<(), StoreError> {
         let wanted = sequence.saturating_add(1);
         let Some((start, _)) = self.row_at(wanted)? else { return Ok(()) };
         self.walk(start, u64::MAX, &mut |first, bytes| {
             let piece = Piece::decode(bytes).map_err(damaged(first))?;
             for at in first.max(wanted)..first.saturating_add(piece.records.len() as u64) {
-                let Some(record) = piece.record(first, at).map_err(damaged(at))? else { break };
-                if !visit(record) {
+                let Some(entry) = piece.entry(first, at).map_err(damaged(at))? else { break };
+                if !visit(at, piece.committed_at(), &entry) {
                     return Ok(false);
                 }
             }

@@ -2,6 +2,7 @@
 
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
+use serde::Deserialize;
 use spl_fixtures::{
     builders::{EPOCH_MS, Sequencer, draft_at, memory_log},
     random::Random,
@@ -12,10 +13,11 @@ use spl_kernel::{
         Chain, Commit, DecodeError, FORMAT_VERSION, decode_commit, decode_entry, encode_commit, encode_entry,
     },
     draft::BodyFacts,
+    entry::EntryRef,
     id::RecordId,
     limits,
     log::NewCommit,
-    record::{Act, Origin, Provenance, Signature},
+    record::{Act, DataType, Origin, Provenance, Record, Signature},
     time::UnixMillis,
 };
 
@@ -26,7 +28,7 @@ fn golden() -> NewCommit {
     let mut full = draft_at("th_a", "did:sync:user:alice", Act::Know, 300, r#"{"verdict":"accept","é":1.5}"#);
     full.parents = vec![RecordId::from_bytes([0x11; 32]), RecordId::from_bytes([0x22; 32])];
     full.judged_by = Some(RecordId::from_bytes([0x33; 32]));
-    full.data_type = spl_kernel::record::DataType::Void;
+    full.data_type = DataType::Void;
     let by = Provenance {
         origin: Origin::Peer,
         service_account_id: Some("sa_0123456789abcdef".into()),
@@ -139,6 +141,77 @@ fn a_commit_has_a_bounded_number_of_records() {
     assert_eq!(log.head().sequence, 0);
 }
 
+/// The layout of a record, for a decoder that knows nothing of it.
+#[derive(Deserialize)]
+struct Wire<'a> {
+    id: [u8; 32],
+    parents: Vec<[u8; 32]>,
+    thread: &'a str,
+    actor: &'a str,
+    act: Act,
+    body: &'a str,
+    clock: u64,
+    data_type: DataType,
+    judged_by: Option<[u8; 32]>,
+    origin: Origin,
+    service_account_id: Option<&'a str>,
+    token_id: Option<[u8; 32]>,
+    sees_opening: bool,
+    #[serde(borrow)]
+    signature: Option<(&'a serde_bytes::Bytes, &'a str)>,
+}
+
+/// A record within its limits, all of the bytes.
+fn by_postcard(bytes: &[u8]) -> Option<(Record, Provenance)> {
+    let (wire, rest) = postcard::take_from_bytes::<Wire<'_>>(bytes).ok()?;
+    let within = rest.is_empty()
+        && wire.parents.len() <= limits::PARENTS_MAX
+        && [wire.thread.len(), wire.actor.len()].iter().all(|len| *len <= 256)
+        && wire.body.len() <= limits::BODY_BYTES_MAX
+        && wire.clock <= limits::CLOCK_MAX
+        && wire.service_account_id.is_none_or(|id| id.len() <= limits::SERVICE_ACCOUNT_ID_BYTES_MAX);
+    let signature = match wire.signature {
+        Some((bytes, key_id)) => {
+            Some(Signature { bytes: bytes.as_ref().try_into().ok()?, key_id: key_id.to_owned() })
+        }
+        None => None,
+    };
+    let record = Record {
+        id: RecordId::from_bytes(wire.id),
+        parents: wire.parents.into_iter().map(RecordId::from_bytes).collect(),
+        thread: wire.thread.to_owned(),
+        actor: wire.actor.to_owned(),
+        act: wire.act,
+        body: wire.body.to_owned(),
+        clock: wire.clock,
+        data_type: wire.data_type,
+        judged_by: wire.judged_by.map(RecordId::from_bytes),
+    };
+    let provenance = Provenance {
+        origin: wire.origin,
+        service_account_id: wire.service_account_id.map(str::to_owned),
+        token_id: wire.token_id,
+        sees_opening: wire.sees_opening,
+        signature,
+    };
+    within.then_some((record, provenance))
+}
+
+fn same_as_postcard(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let read = decode_entry(bytes).ok();
+    prop_assert_eq!(&read, &by_postcard(bytes));
+    if let (Some((record, by)), Ok(entry)) = (read, EntryRef::decode(bytes)) {
+        let mut text = String::from("before ");
+        entry.write_canonical(&mut text).unwrap();
+        prop_assert_eq!(text, format!("before {}", record.canonical().unwrap()));
+        prop_assert_eq!(
+            (entry.id(), entry.thread(), entry.origin()),
+            (record.id, &*record.thread, by.origin)
+        );
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(cases(150))]
 
@@ -156,6 +229,37 @@ proptest! {
         for (i, (stored, (record, by))) in decoded.iter().zip(&entries).enumerate() {
             prop_assert_eq!(stored.sequence, first + i as u64);
             prop_assert_eq!((&stored.record, &stored.provenance), (record, by));
+        }
+    }
+
+    /// What is read by hand is what a decoder of postcard reads.
+    #[test]
+    fn a_record_is_read_as_postcard_reads_it(
+        (record, by) in strategies::entry(), noise in proptest::collection::vec(any::<u8>(), 0..300), seed in any::<u64>(),
+    ) {
+        let good = encode_entry(&record, &by);
+        prop_assert!(by_postcard(&good).is_some());
+        same_as_postcard(&noise)?;
+        let mut random = Random::new(seed);
+        for _ in 0..100 {
+            let mut bytes = good.clone();
+            for _ in 0..=random.below(2) {
+                let at = random.index(bytes.len());
+                match random.below(6) {
+                    0 => bytes[at] ^= 1 << random.below(8),
+                    1 => bytes[at] = random.bits() as u8,
+                    2 => bytes.truncate(at.max(1)),
+                    3 => bytes.insert(at, 0x80),
+                    // A number in more bytes than it needs, up to more than any may have.
+                    4 => {
+                        bytes[at] |= 0x80;
+                        let more = random.index(10);
+                        bytes.splice(at + 1..at + 1, [&vec![0x80; more][..], &[random.below(3) as u8]].concat());
+                    }
+                    _ => bytes.push(0),
+                }
+            }
+            same_as_postcard(&bytes)?;
         }
     }
 

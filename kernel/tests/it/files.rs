@@ -14,12 +14,12 @@ use spl_fixtures::{
 };
 use spl_kernel::{
     commit::Chain,
-    log::{Log, LogSource, error::OpenError, index_path, journal_path},
+    log::{LogSource, ReadOnlyLog, error::OpenError, index_path, journal_path},
     record::{Act, StoredRecord},
 };
 use tempfile::TempDir;
 
-use crate::support::{sound, try_open, verified, words};
+use crate::support::{Verify, read, sound, try_open, verified, words};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("spl.meta");
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("spl.rows.1");
@@ -51,7 +51,7 @@ fn sample() -> &'static [u8] {
 
 fn records() -> Vec<StoredRecord> {
     let (_directory, path) = file(sample());
-    sound(&builders::open(LogSource::ReadOnly(path)))
+    sound(&read(&path))
 }
 
 fn file(bytes: &[u8]) -> (TempDir, PathBuf) {
@@ -64,7 +64,7 @@ fn file(bytes: &[u8]) -> (TempDir, PathBuf) {
 /// Opens the file for reading and for writing; both refuse, and the file is as it was.
 fn refused(bytes: &[u8], what: &str) -> OpenError {
     let (_directory, path) = file(bytes);
-    let read_only = try_open(LogSource::ReadOnly(path.clone())).err();
+    let read_only = ReadOnlyLog::open(&path).err();
     let error = read_only.unwrap_or_else(|| panic!("{what}: opened for reading"));
     assert_eq!(std::fs::read(&path).unwrap(), bytes, "{what}: changed by reading");
     let writing = try_open(LogSource::File(path.clone())).err();
@@ -191,9 +191,9 @@ fn hostile_rows_are_refused() {
 /// Opening refuses, or verification finds something; the file is as it was unless it was opened for writing.
 fn unsound(bytes: &[u8], what: &str) {
     let (_directory, path) = file(bytes);
-    match try_open(LogSource::ReadOnly(path.clone())) {
+    match ReadOnlyLog::open(&path) {
         Ok(log) => {
-            let report = log.verify(None, &mut |_| {}, &mut |_, _| {});
+            let report = log.run(None, &mut |_| {});
             assert!(
                 report.is_err() || report.is_ok_and(|r| !r.problems.is_empty()),
                 "{what} was not noticed"
@@ -218,7 +218,7 @@ fn a_forged_record_is_found() {
         rows.insert(16, row.as_slice()).unwrap();
     });
     let (_directory, path) = file(&forged);
-    let (report, _) = verified(&builders::open(LogSource::ReadOnly(path)), None);
+    let (report, _) = verified(&read(&path), None);
     assert!(report.problems.iter().any(|p| p.contains("chain does not hold at record 16")), "{report:?}");
     assert!(report.problems.iter().any(|p| p.contains("id is not that of the fields")), "{report:?}");
 }
@@ -243,7 +243,7 @@ fn a_forged_last_commit_is_refused() {
 #[test]
 fn a_kept_head_is_looked_for() {
     let (_directory, path) = file(sample());
-    let log = builders::open(LogSource::ReadOnly(path));
+    let log = read(&path);
     let reader = log.reader().unwrap();
     for at in [15, 30, 120, 150] {
         let info = reader.commit_of(at).unwrap().unwrap();
@@ -260,29 +260,26 @@ fn a_kept_head_is_looked_for() {
 fn survives(path: &Path, bytes: &[u8], writing: bool, good: &[StoredRecord], what: &str) -> &'static str {
     std::fs::write(path, bytes).unwrap();
     let _ = std::fs::remove_file(index_path(path));
-    let source =
-        if writing { LogSource::File(path.to_owned()) } else { LogSource::ReadOnly(path.to_owned()) };
-    let opened = try_open(source);
-    let outcome = match &opened {
-        Err(error) => {
-            assert!(!words(error).is_empty());
-            "refused"
-        }
-        Ok(log) => match outcome(log, good) {
-            Some(outcome) => outcome,
-            None => panic!("{what}: verified clean with other records"),
-        },
+    let opened = if writing {
+        try_open(LogSource::File(path.to_owned())).map(|log| outcome(&log, good))
+    } else {
+        ReadOnlyLog::open(path).map(|log| outcome(&log, good))
     };
     if !writing || opened.is_err() {
-        drop(opened);
         assert!(std::fs::read(path).unwrap() == bytes, "{what}: the file was changed");
     }
-    outcome
+    match opened {
+        Err(error) => {
+            assert!(!words(&error).is_empty());
+            "refused"
+        }
+        Ok(outcome) => outcome.unwrap_or_else(|| panic!("{what}: verified clean with other records")),
+    }
 }
 
-fn outcome(log: &Log, good: &[StoredRecord]) -> Option<&'static str> {
+fn outcome(log: &impl Verify, good: &[StoredRecord]) -> Option<&'static str> {
     let mut seen = Vec::new();
-    match log.verify(None, &mut |record| seen.push(record.clone()), &mut |_, _| {}) {
+    match log.run(None, &mut |record| seen.push(record.clone())) {
         Err(_) => Some("reported"),
         Ok(report) if !report.problems.is_empty() => Some("reported"),
         Ok(_) => (seen == good).then_some("harmless"),
@@ -346,14 +343,14 @@ fn a_lost_page_is_refused_reported_or_harmless() {
 fn an_empty_file_is_a_log_not_begun() {
     let (_directory, path) = file(b"");
     assert_eq!(builders::open(LogSource::File(path.clone())).head().sequence, 0);
-    assert!(sound(&builders::open(LogSource::ReadOnly(path))).is_empty());
+    assert!(sound(&read(&path)).is_empty());
 }
 
 #[test]
 fn a_missing_file_is_made_only_for_writing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log.redb");
-    assert!(matches!(try_open(LogSource::ReadOnly(path.clone())), Err(OpenError::Io(_))));
+    assert!(matches!(ReadOnlyLog::open(&path), Err(OpenError::Io(_))));
     assert!(!path.exists());
     drop(builders::open(LogSource::File(path.clone())));
     assert!(path.exists() && index_path(&path).exists());
@@ -373,13 +370,13 @@ fn reading_leaves_an_unclosed_log_alone() {
     std::fs::copy(journal_path(&path), journal_path(&copy)).unwrap();
     let bytes = |path: &Path| (std::fs::read(path).unwrap(), std::fs::read(journal_path(path)).unwrap());
     let before = bytes(&copy);
-    let read = builders::open(LogSource::ReadOnly(copy.clone()));
-    assert_eq!((read.head(), sound(&read).len()), (log.head(), 151));
-    drop(read);
+    let reading = read(&copy);
+    assert_eq!((reading.head(), sound(&reading).len()), (log.head(), 151));
+    drop(reading);
     assert!(bytes(&copy) == before, "a file was changed by reading");
     assert_eq!(sound(&builders::open(LogSource::File(copy.clone()))).len(), 151);
     std::fs::remove_file(journal_path(&copy)).unwrap();
-    assert_eq!(sound(&builders::open(LogSource::ReadOnly(copy))).len(), 151, "complete by itself");
+    assert_eq!(sound(&read(&copy)).len(), 151, "complete by itself");
 }
 
 /// A log that version 1 wrote stays readable. The file was written when the format was made and is never

@@ -12,7 +12,7 @@ use spl_fixtures::{
 };
 use spl_kernel::{
     log::{
-        Log, LogSource, NewCommit, Segments,
+        Log, LogSource, NewCommit, ReadOnlyLog, Segments,
         error::{JournalError, OpenError},
         index_path, journal_path,
     },
@@ -20,7 +20,7 @@ use spl_kernel::{
 };
 use tempfile::TempDir;
 
-use crate::support::{sound, try_open};
+use crate::support::{read, sound, try_open};
 
 /// A block of the journal's file, and where the first segment begins.
 const BLOCK: usize = 4096;
@@ -102,11 +102,12 @@ impl Home {
     #[track_caller]
     fn refused(&self) -> JournalError {
         let before = (self.log_bytes(), self.journal_bytes());
-        let sources = [LogSource::ReadOnly(self.log.clone()), LogSource::File(self.log.clone())];
-        let mut why = sources.map(|source| match try_open(source) {
+        let reading = ReadOnlyLog::open(&self.log).map(|log| log.head());
+        let writing = try_open(LogSource::File(self.log.clone())).map(|log| log.head());
+        let mut why = [reading, writing].map(|opened| match opened {
             Err(OpenError::Journal(why)) => why,
             Err(other) => panic!("{other:?}"),
-            Ok(log) => panic!("opened, with {} records", log.head().sequence),
+            Ok(head) => panic!("opened, with {} records", head.sequence),
         });
         assert_eq!(why[0], why[1]);
         assert!(before == (self.log_bytes(), self.journal_bytes()), "a file was changed by a refusal");
@@ -118,7 +119,7 @@ impl Home {
     #[track_caller]
     fn opened(&self) -> Vec<StoredRecord> {
         let before = (self.log_bytes(), self.journal_bytes());
-        let read = sound(&builders::open(LogSource::ReadOnly(self.log.clone())));
+        let read = sound(&read(&self.log));
         assert!(before == (self.log_bytes(), self.journal_bytes()), "a file was changed by reading");
         let log = builders::open(LogSource::File(self.log.clone()));
         assert_eq!(sound(&log), read);

@@ -19,6 +19,7 @@ mod journal;
 mod memory;
 mod model;
 mod oracle;
+mod replay;
 mod support;
 mod thread_status;
 mod time;

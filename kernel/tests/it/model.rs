@@ -13,12 +13,12 @@ use spl_kernel::{
     commit::Head,
     draft::Draft,
     id::RecordId,
-    log::{Index, Log, LogSource, NewCommit, Range},
+    log::{Index, Log, LogSource, NewCommit, Range, index_path},
     record::{Act, Origin, Provenance},
 };
 use tempfile::TempDir;
 
-use crate::support::{cases, sound, try_open};
+use crate::support::{cases, read, sound, try_open};
 
 /// A log on disk and what it should hold.
 struct World {
@@ -250,11 +250,14 @@ proptest! {
         }
         reads_agree(world.log(), &world.model, &world.commits, seed);
         assert_eq!(sound(world.log()), world.model.records());
-        // The fold of the whole is the fold of its parts: this index is built in memory in one go.
+        // The fold of the whole is the fold of its parts: this index is built in one go.
         let head = world.log().head();
         let path = world.log().path().unwrap().to_owned();
         world.log = None;
-        let whole = builders::open(LogSource::ReadOnly(path));
+        let read = read(&path);
+        assert_eq!((read.head(), sound(&read)), (head, world.model.records()));
+        std::fs::remove_file(index_path(&path)).unwrap();
+        let whole = builders::open(LogSource::File(path));
         assert_eq!(whole.head(), head);
         agree(whole.index(), &world.model, seed);
     }
