@@ -79,10 +79,64 @@ impl<'a> EntryRef<'a> {
         self.thread
     }
 
+    /// See [`Record::parents`], each in raw bytes.
+    #[must_use]
+    pub fn parents(&self) -> &'a [[u8; 32]] {
+        self.parents
+    }
+
+    /// See [`Record::actor`].
+    #[must_use]
+    pub fn actor(&self) -> &'a str {
+        self.actor
+    }
+
+    /// See [`Record::act`].
+    #[must_use]
+    pub fn act(&self) -> Act {
+        self.act
+    }
+
+    /// See [`Record::body`].
+    #[must_use]
+    pub fn body(&self) -> &'a str {
+        self.body
+    }
+
+    /// See [`Record::clock`].
+    #[must_use]
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    /// See [`Record::data_type`].
+    #[must_use]
+    pub fn data_type(&self) -> DataType {
+        self.data_type
+    }
+
+    /// See [`Record::judged_by`].
+    #[must_use]
+    pub fn judged_by(&self) -> Option<RecordId> {
+        self.judged_by
+    }
+
     /// See [`Provenance::origin`].
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// See [`Provenance::service_account_id`].
+    #[must_use]
+    pub fn service_account_id(&self) -> Option<&'a str> {
+        self.service_account_id
+    }
+
+    /// See [`Provenance::token_id`].
+    #[must_use]
+    pub fn token_id(&self) -> Option<[u8; 32]> {
+        self.token_id
     }
 
     /// Appends the text whose SHA-256 is the record's id.

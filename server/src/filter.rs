@@ -4,20 +4,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use spl_kernel::{
+    entry::EntryRef,
     json::{Bounds, Json},
     limits,
     log::{Range, error::StoreError},
     record::StoredRecord,
+    time::UnixMillis,
 };
 use spl_projections::visibility::{Extent, Viewer};
 
-use crate::{app::Instance, wire};
+use crate::{
+    app::Instance,
+    wire::{self, Fields},
+};
 
 /// Records looked at in one step; where rules are asked about each, so many fewer.
 pub(crate) const STEP_RECORDS: usize = 1024;
 const COSTLY_STEP_RECORDS: usize = 256;
 /// A step ends once it has this many bytes for the client, or has read that many times sixteen.
-pub(crate) const STEP_BYTES: usize = 64 * 1024;
+pub(crate) const STEP_BYTES: usize = 128 * 1024;
 
 /// Which records a stream carries.
 #[derive(Debug, Clone, Default)]
@@ -78,13 +83,32 @@ pub(crate) struct Passes {
 
 impl Passes {
     pub(crate) fn carries(&self, stored: &StoredRecord) -> bool {
-        let below = self.floor.is_some_and(|f| stored.sequence <= f.through && stored.record.clock < f.clock);
-        !below && self.filter.passes(stored, &self.viewer)
+        !self.is_below(stored.sequence, stored.record.clock) && self.filter.passes(stored, &self.viewer)
+    }
+
+    /// The same for a record where it lies in the log.
+    fn carries_entry(&self, sequence: u64, committed_at: UnixMillis, entry: &EntryRef<'_>) -> bool {
+        let Filter { threads, kind, actor, act } = &*self.filter;
+        let may_pass = !self.is_below(sequence, entry.clock())
+            && (threads.is_empty() || threads.iter().any(|t| t == entry.thread()))
+            && actor.as_ref().is_none_or(|a| a == entry.actor())
+            && act.as_ref().is_none_or(|a| a == entry.act().as_str());
+        let extent = self.viewer.extent(entry.thread());
+        match extent {
+            _ if !may_pass => false,
+            Extent::None => false,
+            Extent::Whole if kind.is_none() => true,
+            Extent::Whole | Extent::Some => self.carries(&entry.to_stored(sequence, committed_at)),
+        }
+    }
+
+    fn is_below(&self, sequence: u64, clock: u64) -> bool {
+        self.floor.is_some_and(|f| sequence <= f.through && clock < f.clock)
     }
 }
 
 /// Reads the log after the cursor: through the thread's index where the stream is of one thread. Holds one
-/// record at a time.
+/// record at a time, or none.
 pub(crate) fn step_through_log(
     app: &Instance,
     passes: &Passes,
@@ -96,16 +120,20 @@ pub(crate) fn step_through_log(
     let mut last = cursor;
     let costly = passes.viewer.is_costly();
     let most = if costly { COSTLY_STEP_RECORDS } else { STEP_RECORDS };
-    let mut take = |stored: &StoredRecord| -> bool {
+    let mut take = |record: Fields<'_>, body_bytes: usize, carried: bool| -> bool {
+        let sequence = record.sequence();
         looked_at += 1;
-        read_bytes += stored.record.body.len();
-        if passes.carries(stored) {
-            last = stored.sequence;
-            wire::write_frame(&mut chunk, stored, passes.viewer.sees_provenance());
+        read_bytes += body_bytes;
+        if carried {
+            last = sequence;
+            if chunk.is_empty() {
+                chunk.reserve(STEP_BYTES + STEP_BYTES / 8);
+            }
+            wire::write_frame(&mut chunk, record, passes.viewer.sees_provenance());
         }
         let more = looked_at < most && chunk.len() < STEP_BYTES && read_bytes < 16 * STEP_BYTES;
         if !more {
-            reached = stored.sequence;
+            reached = sequence;
         }
         more
     };
@@ -113,12 +141,20 @@ pub(crate) fn step_through_log(
         let range = Range { low: cursor + 1, high: end, limit: most, descending: false };
         for sequence in app.log.index().thread(thread, range)? {
             let missing = || StoreError::Damaged(format!("record {sequence} is missing"));
-            if !take(&reader.record(sequence)?.ok_or_else(missing)?) {
+            let stored = reader.record(sequence)?.ok_or_else(missing)?;
+            if !take(Fields::from(&stored), stored.record.body.len(), passes.carries(&stored)) {
                 break;
             }
         }
     } else {
-        reader.scan(cursor, &mut |stored| stored.sequence <= end && take(&stored))?;
+        reader.scan_entries(cursor, &mut |sequence, committed_at, entry| {
+            let carried = || passes.carries_entry(sequence, committed_at, entry);
+            let record = || Fields::of_entry(sequence, committed_at, entry);
+            sequence <= end && take(record(), entry.body().len(), carried())
+        })?;
+    }
+    if chunk.len() < chunk.capacity() / 2 {
+        chunk.shrink_to_fit();
     }
     Ok(Step { chunk: chunk.into(), reached, last })
 }

@@ -7,33 +7,106 @@ use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::{Value, json};
 use spl_kernel::{
+    entry::EntryRef,
     id::RecordId,
-    record::StoredRecord,
+    record::{Act, DataType, Origin, StoredRecord},
     thread::{Participant, Status, Summary},
+    time::UnixMillis,
 };
 use spl_projections::visibility::Viewer;
 
+/// The ids of a record's parents, wherever they are.
+enum Parents<'a> {
+    Stored(&'a [RecordId]),
+    Encoded(&'a [[u8; 32]]),
+}
+
+/// What is shown of a record, borrowed from wherever it is.
+pub(crate) struct Fields<'a> {
+    id: RecordId,
+    parents: Parents<'a>,
+    thread: &'a str,
+    actor: &'a str,
+    act: Act,
+    body: &'a str,
+    clock: u64,
+    data_type: DataType,
+    judged_by: Option<RecordId>,
+    sequence: u64,
+    committed_at: UnixMillis,
+    origin: Origin,
+    service_account_id: Option<&'a str>,
+    token_id: Option<[u8; 32]>,
+}
+
+impl<'a> From<&'a StoredRecord> for Fields<'a> {
+    fn from(stored: &'a StoredRecord) -> Self {
+        let (record, provenance) = (&stored.record, &stored.provenance);
+        Self {
+            id: record.id,
+            parents: Parents::Stored(&record.parents),
+            thread: &record.thread,
+            actor: &record.actor,
+            act: record.act,
+            body: &record.body,
+            clock: record.clock,
+            data_type: record.data_type,
+            judged_by: record.judged_by,
+            sequence: stored.sequence,
+            committed_at: stored.committed_at,
+            origin: provenance.origin,
+            service_account_id: provenance.service_account_id.as_deref(),
+            token_id: provenance.token_id,
+        }
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Position.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Of a record where it lies in the log.
+    pub(crate) fn of_entry(sequence: u64, committed_at: UnixMillis, entry: &EntryRef<'a>) -> Self {
+        Self {
+            id: entry.id(),
+            parents: Parents::Encoded(entry.parents()),
+            thread: entry.thread(),
+            actor: entry.actor(),
+            act: entry.act(),
+            body: entry.body(),
+            clock: entry.clock(),
+            data_type: entry.data_type(),
+            judged_by: entry.judged_by(),
+            sequence,
+            committed_at,
+            origin: entry.origin(),
+            service_account_id: entry.service_account_id(),
+            token_id: entry.token_id(),
+        }
+    }
+}
+
 /// Appends a record as JSON, its body as stored.
-pub(crate) fn write_record(out: &mut String, stored: &StoredRecord, shown: Shown) {
-    let record = &stored.record;
+pub(crate) fn write_record<'a>(out: &mut String, record: impl Into<Fields<'a>>, shown: Shown) {
+    let record = &record.into();
     out.push('{');
     if shown.object {
         out.push_str("\"object\":\"record\",");
     }
     out.push_str("\"id\":");
-    write_id(out, &record.id);
+    write_id(out, record.id.as_bytes());
     out.push_str(",\"parents\":[");
-    for (i, parent) in record.parents.iter().enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
-        write_id(out, parent);
+    match record.parents {
+        Parents::Stored(ids) => write_ids(out, ids.iter().map(RecordId::as_bytes)),
+        Parents::Encoded(ids) => write_ids(out, ids.iter()),
     }
     out.push_str("],\"thread\":");
-    write_string(out, &record.thread);
+    write_string(out, record.thread);
     out.push_str(",\"actor\":");
-    write_string(out, &record.actor);
-    for part in [",\"act\":\"", record.act.as_str(), "\",\"body\":", &record.body, ",\"clock\":"] {
+    write_string(out, record.actor);
+    for part in [",\"act\":\"", record.act.as_str(), "\",\"body\":", record.body, ",\"clock\":"] {
         out.push_str(part);
     }
     write_number(out, record.clock);
@@ -41,28 +114,28 @@ pub(crate) fn write_record(out: &mut String, stored: &StoredRecord, shown: Shown
         out.push_str(part);
     }
     match &record.judged_by {
-        Some(id) => write_id(out, id),
+        Some(id) => write_id(out, id.as_bytes()),
         None => out.push_str("null"),
     }
     out.push_str(",\"sequence\":");
-    write_number(out, stored.sequence);
-    let _ = write!(out, ",\"created_at\":\"{}\"", stored.committed_at);
+    write_number(out, record.sequence);
+    let _ = write!(out, ",\"created_at\":\"{}\"", record.committed_at);
     if shown.provenance {
-        write_provenance(out, stored);
+        write_provenance(out, record);
     }
     out.push('}');
 }
 
 /// Who wrote a record and how: for admins.
-fn write_provenance(out: &mut String, stored: &StoredRecord) {
-    let provenance = &stored.provenance;
-    let _ = write!(out, ",\"origin\":\"{}\"", provenance.origin.as_str());
-    if let Some(account) = &provenance.service_account_id {
+fn write_provenance(out: &mut String, record: &Fields<'_>) {
+    let _ = write!(out, ",\"origin\":\"{}\"", record.origin.as_str());
+    if let Some(account) = record.service_account_id {
         out.push_str(",\"service_account_id\":");
         write_string(out, account);
     }
-    if let Some(token) = &provenance.token_id {
-        let _ = write!(out, ",\"token_id\":\"{}\"", HEXLOWER.encode(token));
+    if let Some(token) = &record.token_id {
+        out.push_str(",\"token_id\":");
+        write_id(out, token);
     }
 }
 
@@ -75,10 +148,19 @@ pub(crate) struct Shown {
     pub(crate) provenance: bool,
 }
 
-fn write_id(out: &mut String, id: &RecordId) {
+fn write_id(out: &mut String, id: &[u8; 32]) {
     out.push('"');
-    HEXLOWER.encode_append(id.as_bytes(), out);
+    HEXLOWER.encode_append(id, out);
     out.push('"');
+}
+
+fn write_ids<'a>(out: &mut String, ids: impl Iterator<Item = &'a [u8; 32]>) {
+    for (i, id) in ids.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write_id(out, id);
+    }
 }
 
 fn write_number(out: &mut String, number: u64) {
@@ -117,16 +199,17 @@ pub(crate) fn frame(stored: &StoredRecord, provenance: bool) -> Bytes {
 
 /// Appends a record as a stream frame, on one line for every reader: some take U+0085, U+2028 and U+2029 for ends of
 /// lines, so these are escaped.
-pub(crate) fn write_frame(out: &mut String, stored: &StoredRecord, provenance: bool) {
-    let sequence = stored.sequence;
+pub(crate) fn write_frame<'a>(out: &mut String, record: impl Into<Fields<'a>>, provenance: bool) {
+    let record = record.into();
+    let sequence = record.sequence;
     out.push_str("event: record.created\nid: ");
     write_number(out, sequence);
     out.push_str("\ndata: ");
     let data = out.len();
     out.push_str("{\"id\":");
-    write_id(out, &stored.record.id);
+    write_id(out, record.id.as_bytes());
     out.push_str(",\"record\":");
-    write_record(out, stored, Shown { object: true, provenance });
+    write_record(out, record, Shown { object: true, provenance });
     out.push_str(",\"cursor\":\"");
     write_number(out, sequence);
     out.push_str("\"}");

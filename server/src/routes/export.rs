@@ -8,10 +8,21 @@ use axum::{
 use bytes::Bytes;
 
 use spl_kernel::log::error::StoreError;
-use spl_projections::consent::{Access, Resource};
+use spl_projections::{
+    consent::{Access, Resource},
+    visibility::Extent,
+};
 
 use super::{answer, table::RESERVED_EXPORT};
-use crate::{app::App, page::Params, problem::Problem, sending::pump, session::Session, wire, wire::Shown};
+use crate::{
+    app::App,
+    page::Params,
+    problem::Problem,
+    sending::pump,
+    session::Session,
+    wire,
+    wire::{Fields, Shown},
+};
 
 /// Most records of a chunk.
 const CHUNK: usize = 1024;
@@ -64,16 +75,21 @@ fn export(app: App, session: &Session, uri: &Uri) -> Result<Response, Problem> {
         if decided.again(&again).is_err() {
             return Err(StoreError::Damaged("the caller's access ended during an export".into()));
         }
-        // Holds one record at a time; a chunk ends within its bound, and a look without a find too.
+        // A record is written from where it lies; a chunk ends within its bound, and a look without a find too.
         let (mut text, from, mut looked_at) = (String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8), at, 0);
-        log.reader()?.scan(from, &mut |stored| {
-            if stored.sequence > end {
+        log.reader()?.scan_entries(from, &mut |sequence, committed_at, entry| {
+            if sequence > end {
                 return false;
             }
-            at = stored.sequence;
+            at = sequence;
             looked_at += 1;
-            if viewer.sees(&stored) {
-                wire::write_record(&mut text, &stored, shown);
+            let seen = match viewer.extent(entry.thread()) {
+                Extent::Whole => true,
+                Extent::None => false,
+                Extent::Some => viewer.sees(&entry.to_stored(sequence, committed_at)),
+            };
+            if seen {
+                wire::write_record(&mut text, Fields::of_entry(sequence, committed_at, entry), shown);
                 text.push('\n');
             }
             text.len() < CHUNK_BYTES && looked_at < most
