@@ -10,11 +10,17 @@ mod parser;
 
 /// Bytes of a string that are looked at together.
 const BLOCK_BYTES: usize = 32;
+/// Bytes that are looked at one by one before that.
+const NEAR_BYTES: usize = 4;
 
 /// How many bytes stand before the first that means something in a string: a quote, a backslash, a control character.
 /// `None` where all are plain. Never looks far beyond what it finds: a text may consist of such bytes.
 pub(crate) fn plain_run(bytes: &[u8]) -> Option<usize> {
     let means_something = |b: &u8| matches!(b, b'"' | b'\\' | 0..=0x1f);
+    // In such a text the next one is near.
+    if let Some(at) = bytes.iter().take(NEAR_BYTES).position(means_something) {
+        return Some(at);
+    }
     bytes.chunks(BLOCK_BYTES).zip((0..).step_by(BLOCK_BYTES)).find_map(|(block, start)| {
         // The whole block at once, which processors do, before the place in it.
         let any = block.iter().fold(false, |any, b| any | means_something(b));
