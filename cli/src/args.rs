@@ -238,7 +238,7 @@ pub(crate) enum Command {
     Import(import::ImportArgs),
     /// Recompute every id, the chain and all state, and compare
     Verify(verify::VerifyArgs),
-    /// Rebuild all state from the log, and print its digest
+    /// Recompute every id, rebuild all state from the log, and print its digest
     Replay,
     /// Copy the log, while it is in use
     Backup(backup::BackupArgs),

@@ -93,13 +93,12 @@ impl Passes {
             && (threads.is_empty() || threads.iter().any(|t| t == entry.thread()))
             && actor.as_ref().is_none_or(|a| a == entry.actor())
             && act.as_ref().is_none_or(|a| a == entry.act().as_str());
-        let extent = self.viewer.extent(entry.thread());
-        match extent {
-            _ if !may_pass => false,
-            Extent::None => false,
-            Extent::Whole if kind.is_none() => true,
-            Extent::Whole | Extent::Some => self.carries(&entry.to_stored(sequence, committed_at)),
-        }
+        may_pass
+            && match self.viewer.extent(entry.thread()) {
+                Extent::None => false,
+                Extent::Whole if kind.is_none() => true,
+                Extent::Whole | Extent::Some => self.carries(&entry.to_stored(sequence, committed_at)),
+            }
     }
 
     fn is_below(&self, sequence: u64, clock: u64) -> bool {

@@ -98,7 +98,7 @@ fn verify_running(
     result.ok_or_else(|| Failure::unreachable("the instance ended the verification before it had a result"))
 }
 
-/// Rebuilds all state from the log, and prints its digest. A running instance does so as part of its
+/// Recomputes every id, rebuilds all state from the log, and prints its digest. A running instance does so as part of its
 /// verification.
 pub(crate) fn replay(ctx: &Context) -> Outcome {
     let replayed = match ctx.source()? {

@@ -218,3 +218,26 @@ impl From<bool> for Json {
         Self::Bool(b)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wherever it stands, before, in and behind the bytes that are looked at together.
+    #[test]
+    fn the_first_byte_that_means_something_is_found() {
+        assert_eq!(plain_run(b""), None);
+        for length in 1..3 * BLOCK_BYTES {
+            let plain = vec![b'~'; length];
+            assert_eq!(plain_run(&plain), None);
+            for (at, marked) in (0..length).flat_map(|at| [b'"', b'\\', 0, 0x1f].map(|b| (at, b))) {
+                let mut bytes = plain.clone();
+                bytes[at] = marked;
+                assert_eq!(plain_run(&bytes), Some(at), "{marked} in {length}");
+                bytes[length - 1] = b'"';
+                assert_eq!(plain_run(&bytes), Some(at), "{marked} and a quote in {length}");
+            }
+        }
+        assert_eq!(plain_run(&[b' ', 0x7f, 0x80, 0xff]), None);
+    }
+}

@@ -103,10 +103,13 @@ fn a_client_that_drops_before_its_first_record_resumes_right() {
 
 #[test]
 fn filters_narrow_a_stream() {
-    let server = Server::memory();
+    let mut server = Server::disk();
     let mut client = server.client();
+    let mut clocks = [30, 20, 10, 40].into_iter();
     let mut post = |thread: &str, actor: &str, act: &str, kind: &str| {
-        let record = json!({ "thread": thread, "actor": actor, "act": act, "body": { "kind": kind } });
+        let clock = clocks.next().unwrap();
+        let record =
+            json!({ "thread": thread, "actor": actor, "act": act, "clock": clock, "body": { "kind": kind } });
         client.post(&record).is(201).json()["sequence"].as_u64().unwrap()
     };
     let a = post("th.a", "did:sync:user:a", "PUT", "test.kind.one");
@@ -124,10 +127,20 @@ fn filters_narrow_a_stream() {
         ("act=KNOW&kind=test.kind.one&actor=did:sync:user:b&thread=th.a", &[end]),
         ("", &[a, b, c, end]),
     ];
-    for (query, expected) in cases {
-        let mut events = server.events(&format!("{EVENTS}?{query}"), "last-event-id: 0\r\n");
-        assert_eq!(events.sequences(expected.len()), expected, "{query}");
+    // From what is kept in memory, then from the log alone.
+    for from in ["memory", "the log"] {
+        for (query, expected) in cases {
+            let mut events = server.events(&format!("{EVENTS}?{query}"), "last-event-id: 0\r\n");
+            assert_eq!(events.sequences(expected.len()), expected, "{query} from {from}");
+        }
+        let mut late = server.events(&format!("{EVENTS}?since_clock=25"), "");
+        assert_eq!(late.sequences(2), [a, end], "since a clock, from {from}");
+        if from == "memory" {
+            server.stop();
+            server.run(&[]);
+        }
     }
+    let mut client = server.client();
     let refused = client.get(&format!("{EVENTS}?threads=th.a")).refuses(400, "INVALID_QUERY").text();
     assert!(refused.contains("thread, kind, actor, act"), "{refused}");
     client.get(&format!("{EVENTS}?kind=a&kind=b")).refuses(400, "INVALID_QUERY");
