@@ -1,7 +1,9 @@
 //! Drafts: records as senders propose them, checked but not yet accepted.
 
+use std::borrow::Cow;
+
 use crate::{
-    canonical::canonical,
+    canonical::Writer,
     id::RecordId,
     json::{Bounds, Json, JsonError, Parser, excerpt},
     limits,
@@ -116,7 +118,7 @@ impl Draft {
         let mut fields = Fields { act: Some(act), ..Fields::default() };
         fields.thread = Some(check_thread(thread.to_owned())?);
         fields.actor = Some(check_actor(actor.to_owned())?);
-        fields.body = Some(check_body(&body)?);
+        fields.body = Some(check_body(&body, 0)?);
         fields.parsed_body = Some(body);
         fields.finish()
     }
@@ -187,9 +189,10 @@ impl Fields {
             "body" => {
                 let mut inner = parser.part(BODY_BOUNDS);
                 let body = inner.value()?;
+                let stood_in = inner.offset() - parser.offset();
                 parser.resume(&inner);
                 self.parsed_body = None;
-                set(&mut self.body, key, check_body(&body)?)?;
+                set(&mut self.body, key, check_body(&body, stood_in)?)?;
                 self.parsed_body = Some(body);
                 Ok(())
             }
@@ -198,21 +201,21 @@ impl Fields {
                 set(&mut self.parents, key, parents)
             }
             "thread" => {
-                let thread = check_thread(string(parser.value()?, key)?)?;
+                let thread = check_thread(string(parser, key)?.into_owned())?;
                 set(&mut self.thread, key, thread)
             }
             "actor" => {
-                let actor = check_actor(string(parser.value()?, key)?)?;
+                let actor = check_actor(string(parser, key)?.into_owned())?;
                 set(&mut self.actor, key, actor)
             }
             "act" => {
-                let name = string(parser.value()?, key)?;
+                let name = string(parser, key)?;
                 let act = Act::parse(&name)
                     .ok_or_else(|| unknown_name(key, &name, Act::ALL.iter().map(|a| a.as_str())))?;
                 set(&mut self.act, key, act)
             }
             "data_type" => {
-                let name = string(parser.value()?, key)?;
+                let name = string(parser, key)?;
                 let data_type = DataType::parse(&name)
                     .ok_or_else(|| unknown_name(key, &name, DataType::ALL.iter().map(|d| d.as_str())))?;
                 set(&mut self.data_type, key, data_type)
@@ -262,8 +265,8 @@ impl Fields {
     }
 }
 
-fn string(value: Json, key: &str) -> Result<String, Refusal> {
-    if let Json::String(text) = value { Ok(text) } else { Err(invalid(format!("`{key}` must be a string"))) }
+fn string<'a>(parser: &mut Parser<'a>, key: &str) -> Result<Cow<'a, str>, Refusal> {
+    parser.text()?.ok_or_else(|| invalid(format!("`{key}` must be a string")))
 }
 
 fn unknown_name<'a>(key: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Refusal {
@@ -305,7 +308,7 @@ pub fn recheck(record: &Record) -> Result<BodyFacts, Refusal> {
         return Err(invalid("`parents` must be ascending, without duplicates, at most 64"));
     }
     let body = Json::parse(record.body.as_bytes(), BODY_BOUNDS)?;
-    if check_body(&body)? != record.body {
+    if check_body(&body, record.body.len())? != record.body {
         return Err(invalid("`body` must be a JSON object in canonical form"));
     }
     let id = record.canonical().map(|text| RecordId::of(&text)).map_err(|e| invalid(e.to_string()))?;
@@ -348,11 +351,20 @@ pub fn check_actor(actor: String) -> Result<String, Refusal> {
     }
 }
 
-fn check_body(body: &Json) -> Result<String, Refusal> {
+/// The canonical form of a body that stood in so many bytes.
+fn check_body(body: &Json, stood_in: usize) -> Result<String, Refusal> {
     if body.as_object().is_none() {
         return Err(invalid("`body` must be a JSON object"));
     }
-    canonical(body, limits::BODY_BYTES_MAX).map_err(|e| invalid(format!("`body`: {e}")))
+    // Mostly it is as long as what was sent, or shorter by the white space.
+    let mut text = String::with_capacity(stood_in.min(limits::BODY_BYTES_MAX));
+    Writer::after(&mut text, limits::BODY_BYTES_MAX)
+        .value(body)
+        .map_err(|e| invalid(format!("`body`: {e}")))?;
+    if text.len() < text.capacity() / 2 {
+        text.shrink_to_fit();
+    }
+    Ok(text)
 }
 
 fn check_clock(value: &Json) -> Result<Option<u64>, Refusal> {

@@ -116,9 +116,9 @@ impl World {
             )
             .hint("use the command that makes such records, or a kind of your own"));
         }
-        let own = caller.bearer.as_ref().is_some_and(|b| b.account.did() == draft.actor);
+        let own = || caller.bearer.as_ref().is_some_and(|b| b.account.did() == draft.actor);
         let engine = configures && draft.actor == ENGINE_ACTOR;
-        let system = draft.actor.starts_with(SYSTEM_ACTORS) && !own && !engine;
+        let system = draft.actor.starts_with(SYSTEM_ACTORS) && !engine && !own();
         if system || self.identity.did.as_deref() == Some(draft.actor.as_str()) {
             return Err(Refusal::new(
                 Code::DidClaimDenied,

@@ -99,8 +99,6 @@ pub(crate) struct Instance {
     pub(crate) stream_budget: Budget,
     /// Large bodies that are parsed at a time: what they grow to is in no budget until they are queued.
     pub(crate) parsing: Arc<Semaphore>,
-    /// Point reads that go on at a time on threads that serve requests: on half of these.
-    pub(crate) reading_inline: Semaphore,
     /// Walks over records that go on at a time.
     pub(crate) scanning: Arc<Semaphore>,
     pub(crate) streams: Arc<OpenStreams>,

@@ -120,14 +120,16 @@ fn open_file(home: &Home, options: &ServeOptions) -> Result<Log, BootError> {
 
 fn open_log(source: LogSource, shown: &str) -> Result<Log, BootError> {
     let mut told = env::monotonic();
-    Log::open(source, &mut |done, all| {
+    let log = Log::open(source, &mut |done, all| {
         // The tail is caught up in a moment; only a rebuild of the index takes long enough to be told.
         if env::monotonic().duration_since(told).as_secs() >= 1 {
             told = env::monotonic();
             tracing::info!(done, all, "reading the log into its index");
         }
     })
-    .map_err(|source| BootError::Open { path: shown.to_owned(), source })
+    .map_err(|source| BootError::Open { path: shown.to_owned(), source })?;
+    log.wait_with(disk::wait);
+    Ok(log)
 }
 
 fn new_key() -> Result<(PrivateKey, Zeroizing<[u8; 32]>), BootError> {

@@ -1,4 +1,4 @@
-//! Room on the file system, and the room that is kept for taking access away.
+//! The disk: room on the file system, the room that is kept for taking access away, and waiting.
 
 use std::{
     fs::{self, OpenOptions},
@@ -19,6 +19,11 @@ const FREE_BYTES_LEAST: u64 = 32 * 1024 * 1024;
 /// What the reserve holds: freed when somebody else has filled the file system, it is room for thousands of
 /// control commands.
 const RESERVE_BYTES: i64 = 2 * 32 * 1024 * 1024;
+
+/// Waits for the disk on the thread that serves requests, without the others that it serves: another takes them over.
+pub(crate) fn wait(read: &mut dyn FnMut()) {
+    tokio::task::block_in_place(read);
+}
 
 /// Free and required bytes where a file lies.
 #[must_use]

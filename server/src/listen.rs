@@ -23,9 +23,6 @@ const HTTP2_STREAMS_MAX: u32 = 256;
 /// What hyper buffers of a request's head. Above the documented bound on headers, so that the documented
 /// answer can be given.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Headers that hyper takes: more than any client or proxy sends. hyper makes and fills a table of this many for
-/// every request, so as many as would fit the bound on their bytes cost more than all else that a small request needs.
-const HEADERS_COUNT_MAX: usize = 256;
 /// How long open connections may take to end.
 const DRAIN_MAX: Duration = Duration::from_millis(1500);
 /// After an accept fails (too many open files, say), wait before the next.
@@ -100,7 +97,6 @@ fn builder() -> auto::Builder<TokioExecutor> {
         // The connection itself sees to it.
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_COUNT_MAX)
         .half_close(false);
     builder
         .http2()

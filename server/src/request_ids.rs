@@ -5,6 +5,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use data_encoding::HEXLOWER;
+
 /// Ids that differ, of this process and from those of others: a count, under a random key.
 #[derive(Debug, Default)]
 pub(crate) struct RequestIds {
@@ -16,8 +18,9 @@ impl RequestIds {
     /// 24 hexadecimal digits.
     pub(crate) fn next(&self) -> String {
         let count = self.given.fetch_add(1, Ordering::Relaxed);
-        let (first, second) = (self.key.hash_one(count), self.key.hash_one(!count));
-        format!("{first:016x}{:08x}", second >> 32)
+        let (first, [a, b, c, d, ..]) =
+            (self.key.hash_one(count).to_be_bytes(), self.key.hash_one(!count).to_be_bytes());
+        HEXLOWER.encode(&[&first[..], &[a, b, c, d]].concat())
     }
 }
 

@@ -217,7 +217,6 @@ async fn serve(
         answer_budget: Budget::new(BUDGET_BYTES),
         stream_budget: Budget::new(STREAM_BUDGET_BYTES),
         parsing: Arc::new(Semaphore::new(PARSING_MAX)),
-        reading_inline: Semaphore::new(tokio::runtime::Handle::current().metrics().num_workers() / 2),
         scanning: Arc::new(Semaphore::new(SCANNING_MAX)),
         streams: Arc::default(),
         verifying: Arc::new(Semaphore::new(1)),

@@ -185,9 +185,18 @@ pub(crate) fn record(stored: &StoredRecord, viewer: &Viewer) -> String {
     out
 }
 
+/// A receipt, at most: 64 digits of an id, up to 20 of a position, and what is around them.
+const RECEIPT_BYTES: usize = 128;
+
 /// What a writer who may not read is told of its record.
 pub(crate) fn receipt(stored: &StoredRecord) -> String {
-    format!("{{\"object\":\"record\",\"id\":\"{}\",\"sequence\":{}}}", stored.record.id, stored.sequence)
+    let mut out = String::with_capacity(RECEIPT_BYTES);
+    out.push_str("{\"object\":\"record\",\"id\":");
+    write_id(&mut out, stored.record.id.as_bytes());
+    out.push_str(",\"sequence\":");
+    write_number(&mut out, stored.sequence);
+    out.push('}');
+    out
 }
 
 /// A record as a stream frame.

@@ -1,6 +1,6 @@
 //! The strict parser.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use super::{Json, Number, Object};
 
@@ -77,6 +77,12 @@ impl<'a> Parser<'a> {
         Self { text: self.text, at: self.at, level: 0, bounds, values: 0 }
     }
 
+    /// How far it is, in bytes from the beginning of the text.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
     /// Goes on where `part` has stopped.
     pub fn resume(&mut self, part: &Self) {
         self.at = part.at;
@@ -114,11 +120,26 @@ impl<'a> Parser<'a> {
     pub fn value(&mut self) -> Result<Json, JsonError> {
         self.count()?;
         self.skip_space();
+        self.counted()
+    }
+
+    /// Parses one value that should be a string; `None` where it is another. Borrowed where it stands as it is meant.
+    ///
+    /// # Errors
+    /// See [`Json::parse`].
+    pub fn text(&mut self) -> Result<Option<Cow<'a, str>>, JsonError> {
+        self.count()?;
+        self.skip_space();
+        if self.peek() == Some(b'"') { self.string().map(Some) } else { self.counted().map(|_| None) }
+    }
+
+    /// The value that begins here.
+    fn counted(&mut self) -> Result<Json, JsonError> {
         match self.peek() {
             Some(b'{') => {
                 let mut members = Vec::new();
                 self.members(|parser, key| {
-                    members.push((key, parser.value()?));
+                    members.push((key.into_owned(), parser.value()?));
                     Ok::<(), JsonError>(())
                 })?;
                 match Object::from_members(members) {
@@ -134,7 +155,7 @@ impl<'a> Parser<'a> {
                 })?;
                 Ok(Json::Array(elements))
             }
-            Some(b'"') => Ok(Json::String(self.string()?)),
+            Some(b'"') => Ok(Json::String(self.string()?.into_owned())),
             Some(b'-' | b'0'..=b'9') => Ok(Json::Number(self.number()?)),
             Some(b't') => self.word("true", Json::Bool(true)),
             Some(b'f') => self.word("false", Json::Bool(false)),
@@ -159,7 +180,7 @@ impl<'a> Parser<'a> {
     /// What `f` says, or when there is no well-formed object. Duplicate keys are the caller's to find.
     pub fn members<E: From<JsonError>>(
         &mut self,
-        mut f: impl FnMut(&mut Self, String) -> Result<(), E>,
+        mut f: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.open(b'{', "expected an object")?;
         self.skip_space();
@@ -237,23 +258,32 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn string(&mut self) -> Result<String, JsonError> {
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.at += 1;
-        let mut out = String::new();
+        // Only where something is escaped does it differ from how it stands.
+        let mut unescaped: Option<String> = None;
         loop {
-            let rest = &self.text.as_bytes()[self.at..];
-            let Some(run) = super::plain_run(rest) else {
+            let text = &self.text[self.at..];
+            let Some(run) = super::plain_run(text.as_bytes()) else {
                 self.at = self.text.len();
                 return self.fail("a string does not end");
             };
-            out.push_str(&self.text[self.at..self.at + run]);
+            let plain = &text[..run];
             self.at += run;
-            match rest.get(run) {
+            match text.as_bytes().get(run) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(out);
+                    return Ok(match unescaped {
+                        None => Cow::Borrowed(plain),
+                        Some(before) => Cow::Owned(before + plain),
+                    });
                 }
-                Some(b'\\') => out.push(self.escape()?),
+                Some(b'\\') => {
+                    let escaped = self.escape()?;
+                    let out = unescaped.get_or_insert_default();
+                    out.push_str(plain);
+                    out.push(escaped);
+                }
                 _ => return self.fail("a control character in a string must be escaped"),
             }
         }

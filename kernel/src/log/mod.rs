@@ -19,6 +19,7 @@ mod replay;
 mod rows;
 mod settle;
 pub mod verify;
+mod waiting;
 
 use std::{
     path::PathBuf,
@@ -28,13 +29,14 @@ use std::{
     },
 };
 
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadableDatabase as _, TableDefinition};
 
 use self::{
     error::{AppendError, StoreError},
     group::Group,
     journal::{Journal, frame},
     pending::{Pending, Rows},
+    waiting::Waits,
 };
 pub use self::{
     index::{FLUSH_RECORDS, Index, Range, TailEntry},
@@ -43,6 +45,7 @@ pub use self::{
     read::{CommitInfo, Reader},
     read_only::ReadOnlyLog,
     settle::SETTLE_DUE_BYTES,
+    waiting::Wait,
 };
 use crate::{
     commit::{Commit, FORMAT_VERSION, Head},
@@ -61,8 +64,11 @@ const CACHE_BYTES: usize = 8 * 1024 * 1024;
 /// An open log.
 #[derive(Debug)]
 pub struct Log {
+    /// The rows that redb has, as of its last transaction.
+    settled_rows: RwLock<Arc<SettledRows>>,
     db: Database,
     index: Index,
+    waits: Waits,
     visible: RwLock<Visible>,
     /// Held by whoever writes, from the check of the head on. None where redb alone is written.
     journal: Mutex<Option<Journal>>,
@@ -73,6 +79,22 @@ pub struct Log {
     /// Whether writing failed once: then it is over.
     failed: AtomicBool,
     path: Option<PathBuf>,
+}
+
+/// The rows in a snapshot of redb. To begin one and open its table costs more than to find a row: so each is for all
+/// readers until the next.
+struct SettledRows(ReadOnlyTable<u64, &'static [u8]>);
+
+impl SettledRows {
+    fn of(db: &Database) -> Result<Arc<Self>, StoreError> {
+        Ok(Arc::new(Self(db.begin_read()?.open_table(ROWS)?)))
+    }
+}
+
+impl std::fmt::Debug for SettledRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SettledRows")
+    }
 }
 
 /// What readers begin with.
@@ -113,6 +135,12 @@ impl Log {
     #[must_use]
     pub fn path(&self) -> Option<&std::path::Path> {
         self.path.as_deref()
+    }
+
+    /// Says how a read waits for the disk from now on, so that threads that have more to do than this one read can be
+    /// spared it. The first that is said holds. A log in memory never waits.
+    pub fn wait_with(&self, wait: Wait) {
+        let _ = self.waits.set(wait);
     }
 
     /// Appends commits, all or none, and returns when they are on disk. They follow each other without gaps

@@ -17,7 +17,7 @@ use redb::{
 };
 
 use super::{
-    CACHE_BYTES, FORMAT_KEY, KNOWN_VERSION, Log, META, ROWS, Segments, Visible,
+    CACHE_BYTES, FORMAT_KEY, KNOWN_VERSION, Log, META, ROWS, Segments, SettledRows, Visible,
     error::{OpenError, StoreError, guarded},
     index::{Index, Store, TailEntry},
     journal::{
@@ -29,6 +29,7 @@ use super::{
     overlay::Overlay,
     pending::Pending,
     read::Reader,
+    waiting::{WaitingFile, Waits},
 };
 use crate::commit::Head;
 
@@ -78,14 +79,14 @@ impl Log {
             LogSource::Memory => {
                 let db = empty()?;
                 let (head, index) = read_all(&db, &Pending::default(), None, progress)?;
-                Ok(Self::new(db, head, index, Pending::default(), None))
+                Self::new(db, head, index, Pending::default(), None, Waits::default())
             }
             LogSource::Backends(Backends { log, journal, segments }) => {
                 let db = create(Boxed(log))?;
                 initialise(&db)?;
                 let Recovered { header, pending } = guarded(|| recover(&db, journal.as_ref()))?;
                 let (head, index) = read_all(&db, &pending, None, progress)?;
-                let log = Self::new(db, head, index, pending, None);
+                let log = Self::new(db, head, index, pending, None, Waits::default())?;
                 log.settle_all()?;
                 log.begin_journal(journal, header, segments)
             }
@@ -93,18 +94,27 @@ impl Log {
     }
 
     /// A log that is read already; without its journal yet.
-    fn new(db: Database, head: Head, index: Index, pending: Pending, path: Option<PathBuf>) -> Self {
+    fn new(
+        db: Database,
+        head: Head,
+        index: Index,
+        pending: Pending,
+        path: Option<PathBuf>,
+        waits: Waits,
+    ) -> Result<Self, OpenError> {
         let settled = pending.first().map_or(head.sequence, |first| first - 1);
-        Self {
+        Ok(Self {
+            settled_rows: RwLock::new(guarded(|| SettledRows::of(&db))?),
             db,
             index,
+            waits,
             visible: RwLock::new(Visible { head, pending }),
             journal: Mutex::new(None),
             settling: Mutex::new(()),
             settled: AtomicU64::new(settled),
             failed: AtomicBool::new(false),
             path,
-        }
+        })
     }
 
     /// Takes up the journal, of which nothing is in use any more: from here on appends go through it.
@@ -127,16 +137,17 @@ fn open_file(path: PathBuf, progress: &mut dyn FnMut(u64, u64)) -> Result<Log, O
     // A journal may be left of a log that is gone: what it says is compared with an empty one.
     let looked_at = if path.exists() { inspect(&path)? } else { empty()? };
     let Recovered { header, pending } = read_journal(&looked_at, &path)?;
-    let (head, index) = read_all(&looked_at, &pending, Some(&index_file), progress)?;
+    let waits = Waits::default();
+    let (head, index) = read_all(&looked_at, &pending, Some((&index_file, &waits)), progress)?;
     close(looked_at)?;
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-    let db = create(FileBackend::new(file).map_err(StoreError::from)?)?;
+    let db = create(WaitingFile::new(file, &waits)?)?;
     initialise(&db)?;
     if Reader::new(&db, pending.clone())?.head()? != head {
         return Err(StoreError::Damaged("the log changed while it was opened".into()).into());
     }
     let journal = journal_path(&path);
-    let log = Log::new(db, head, index, pending, Some(path));
+    let log = Log::new(db, head, index, pending, Some(path), waits)?;
     log.settle_all()?;
     let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&journal)?;
@@ -168,7 +179,7 @@ pub(super) fn read_journal(db: &Database, log: &Path) -> Result<Recovered, OpenE
 fn read_all(
     db: &Database,
     pending: &Pending,
-    index_file: Option<&Path>,
+    index_file: Option<(&Path, &Waits)>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(Head, Index), OpenError> {
     guarded(|| {
@@ -287,24 +298,24 @@ fn initialise(db: &Database) -> Result<(), OpenError> {
 fn open_index(
     reader: &Reader,
     head: Head,
-    path: Option<&Path>,
+    file: Option<(&Path, &Waits)>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Index, OpenError> {
-    let opened = match path {
-        Some(path) => usable(open_index_file(path))?.filter(|(_, reached)| match reached {
+    let opened = match file {
+        Some((path, waits)) => usable(open_index_file(path, waits))?.filter(|(_, reached)| match reached {
             None => true,
             Some(r) => reader.commit_of(r.sequence).is_ok_and(|c| c.is_some_and(|c| c.chain == r.chain)),
         }),
         None => Store::open(create(InMemoryBackend::new())?)?,
     };
-    let (store, reached) = match (opened, path) {
+    let (store, reached) = match (opened, file) {
         (Some((store, reached)), _) => (store, reached.map_or(0, |r| r.sequence)),
-        (None, Some(path)) => {
+        (None, Some((path, waits))) => {
             // Of another log, another version, or damaged: all of it is derived, so begin again.
             if path.exists() {
                 std::fs::remove_file(path)?;
             }
-            match open_index_file(path)? {
+            match open_index_file(path, waits)? {
                 Some((store, _)) => (store, 0),
                 None => return Err(StoreError::Damaged("the index cannot be created".into()).into()),
             }
@@ -353,8 +364,7 @@ fn usable(opened: Result<OpenedStore, OpenError>) -> Result<OpenedStore, OpenErr
 
 type OpenedStore = Option<(Store, Option<super::index::Reached>)>;
 
-fn open_index_file(path: &Path) -> Result<OpenedStore, OpenError> {
+fn open_index_file(path: &Path, waits: &Waits) -> Result<OpenedStore, OpenError> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    let db = create(FileBackend::new(file).map_err(StoreError::from)?)?;
-    Ok(Store::open(db)?)
+    Ok(Store::open(create(WaitingFile::new(file, waits)?)?)?)
 }

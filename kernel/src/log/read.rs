@@ -1,13 +1,16 @@
 //! Reading: point reads, ranges and whole commits, over one snapshot of the redb file and of the rows that are
 //! in the journal only.
 //!
-//! The rows of the journal are taken first. A row leaves them only after redb has it, so whatever is before the first
-//! of them is in the redb snapshot that is begun afterwards; of what redb has beyond that nothing is asked.
+//! The rows of the journal are taken first. A row leaves them only after redb has it and the snapshot of redb that readers
+//! take has it, so whatever is before the first of them is in the snapshot that is taken afterwards; of what redb has beyond
+//! that nothing is asked.
 
-use redb::{AccessGuard, Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _};
+use std::sync::{Arc, PoisonError};
+
+use redb::{AccessGuard, Database, ReadableTable as _};
 
 use super::{
-    Log, ROWS,
+    Log, SettledRows,
     error::{StoreError, guarded},
     pending::Pending,
     rows::Piece,
@@ -22,7 +25,7 @@ use crate::{
 /// One snapshot of the log. Holds a storage transaction: keep it no longer than one read takes.
 pub struct Reader {
     pending: Pending,
-    rows: ReadOnlyTable<u64, &'static [u8]>,
+    rows: Arc<SettledRows>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -84,14 +87,15 @@ impl Log {
     /// When the file cannot be read.
     pub fn reader(&self) -> Result<Reader, StoreError> {
         let pending = self.pending();
-        Reader::new(&self.db, pending)
+        let rows = self.settled_rows.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Reader { pending, rows })
     }
 }
 
 impl Reader {
     /// `pending` was taken before this is called.
     pub(super) fn new(db: &Database, pending: Pending) -> Result<Self, StoreError> {
-        guarded(|| Ok(Self { pending, rows: db.begin_read()?.open_table(ROWS)? }))
+        guarded(|| Ok(Self { pending, rows: SettledRows::of(db)? }))
     }
 
     /// The row that holds a position, or the last before it.
@@ -99,7 +103,8 @@ impl Reader {
         if let Some((first, bytes)) = self.pending.row_at(sequence) {
             return Ok(Some((first, Bytes::Memory(bytes))));
         }
-        let row = guarded::<_, StoreError>(|| Ok(self.rows.range(..=sequence)?.next_back().transpose()?))?;
+        let row =
+            guarded::<_, StoreError>(|| Ok(self.rows.0.range(..=sequence)?.next_back().transpose()?))?;
         Ok(row.map(|(first, bytes)| (first.value(), Bytes::File(bytes))))
     }
 
@@ -108,14 +113,14 @@ impl Reader {
         if let Some((at, bytes)) = self.pending.row_at(first) {
             return Ok((at == first).then_some(Bytes::Memory(bytes)));
         }
-        guarded(|| Ok(self.rows.get(first)?.map(Bytes::File)))
+        guarded(|| Ok(self.rows.0.get(first)?.map(Bytes::File)))
     }
 
     /// Calls `visit` with each row that begins from `start` to `end`, in order, until it says false.
     fn walk(&self, start: u64, end: u64, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let in_file = self.pending.first().map_or(end, |first| end.min(first.saturating_sub(1)));
         if start <= in_file {
-            let mut rows = guarded::<_, StoreError>(|| Ok(self.rows.range(start..=in_file)?))?;
+            let mut rows = guarded::<_, StoreError>(|| Ok(self.rows.0.range(start..=in_file)?))?;
             while let Some((first, bytes)) = guarded::<_, StoreError>(|| Ok(rows.next().transpose()?))? {
                 if !visit(first.value(), bytes.value())? {
                     return Ok(());
@@ -244,7 +249,7 @@ impl Reader {
     /// # Errors
     /// As above.
     pub(super) fn first_row(&self) -> Result<Option<u64>, StoreError> {
-        let in_file = guarded::<_, StoreError>(|| Ok(self.rows.first()?.map(|(first, _)| first.value())))?;
+        let in_file = guarded::<_, StoreError>(|| Ok(self.rows.0.first()?.map(|(first, _)| first.value())))?;
         Ok(in_file.or(self.pending.first()))
     }
 

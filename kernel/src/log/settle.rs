@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, atomic::Ordering};
 use redb::Durability;
 
 use super::{
-    Log, ROWS,
+    Log, ROWS, SettledRows,
     error::{StoreError, guarded},
     pending::{Pending, Rows},
 };
@@ -93,7 +93,9 @@ impl Log {
                     }
                 }
             }
-            Ok(txn.commit()?)
+            txn.commit()?;
+            *self.settled_rows.write().unwrap_or_else(PoisonError::into_inner) = SettledRows::of(&self.db)?;
+            Ok(())
         })
         .map_err(|error| self.fail(error))
     }

@@ -249,17 +249,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Runs a point read: at once where it is, unless as many threads that serve requests read already as may. To hand
-/// a read of microseconds to a thread that may block costs several times the read; but what is not in memory waits
-/// for the disk, and some threads must be left that do not.
+/// Runs a point read: at once where it is, for to hand a read of microseconds to a thread that may block costs several
+/// times the read. Should it have to wait for the disk, it says so itself ([`crate::disk::wait`]). Rules that are asked
+/// about the record may take long, and do not run where other requests wait for their turn.
 pub(crate) async fn point_read<T: Send + 'static>(
-    app: &App,
+    session: &crate::session::Session,
     read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    match app.reading_inline.try_acquire() {
-        Ok(_turn) => read(),
-        Err(_) => blocking(read).await,
-    }
+    if session.policy().is_some() { blocking(read).await } else { read() }
 }
 
 /// A walk over records waits this long for its turn.

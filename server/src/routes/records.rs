@@ -172,10 +172,12 @@ fn at_index(refusal: Refusal, index: usize, batch: bool) -> Refusal {
 
 /// Parses one envelope, or `{"records":[…]}`, record by record: the tree of a batch never exists as a whole.
 fn parse(bytes: &[u8]) -> Result<Proposal, Problem> {
-    if !is_batch(bytes)? {
-        return Ok(Proposal { drafts: vec![Draft::from_json(bytes)?], batch: false });
-    }
     let mut parser = Parser::new(bytes, ENVELOPE_BOUNDS).map_err(Refusal::from)?;
+    if !is_batch(&parser) {
+        let draft = Draft::read(&mut parser, &[])?;
+        parser.end().map_err(Refusal::from)?;
+        return Ok(Proposal { drafts: vec![draft], batch: false });
+    }
     let mut drafts: Vec<Draft> = Vec::new();
     let mut canonical_bytes = 0;
     let mut seen = false;
@@ -209,7 +211,7 @@ fn parse(bytes: &[u8]) -> Result<Proposal, Problem> {
 }
 
 /// Whether the first member is `records`: no record has a field of that name.
-fn is_batch(bytes: &[u8]) -> Result<bool, Refusal> {
+fn is_batch(parser: &Parser<'_>) -> bool {
     /// Ends the walk after the first key.
     struct Found(Option<bool>);
     impl From<JsonError> for Found {
@@ -217,11 +219,13 @@ fn is_batch(bytes: &[u8]) -> Result<bool, Refusal> {
             Self(None)
         }
     }
-    let mut parser = Parser::new(bytes, Bounds { levels: 1, values: 1 })?;
-    match parser.members(|_, key| Err::<(), Found>(Found(Some(key == "records")))) {
-        Err(Found(Some(batch))) => Ok(batch),
+    let found = parser
+        .part(Bounds { levels: 1, values: 1 })
+        .members(|_, key| Err::<(), Found>(Found(Some(key == "records"))));
+    match found {
+        Err(Found(Some(batch))) => batch,
         // Malformed or empty: the full parser says what is wrong.
-        Err(Found(None)) | Ok(()) => Ok(false),
+        Err(Found(None)) | Ok(()) => false,
     }
 }
 
@@ -232,20 +236,19 @@ pub(super) async fn get(
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Response {
-    let read_from = app.clone();
+    let reader = session.clone();
     let read = move || {
-        let app = read_from;
         Params::new(&uri).finish()?;
         let not_found =
             || Problem::new(StatusCode::NOT_FOUND, "RECORD_NOT_FOUND", "there is no record with this id");
         let id = id.ok().and_then(|Path(text)| RecordId::parse(&text)).ok_or_else(not_found)?;
         let sequence = app.log.index().sequence_of(&id)?.ok_or_else(not_found)?;
-        let viewer = session.viewer();
+        let viewer = reader.viewer();
         let stored = app.log.reader()?.record(sequence)?;
         let stored = stored.filter(|r| viewer.sees(r)).ok_or_else(not_found)?;
         Ok(json_text(StatusCode::OK, wire::record(&stored, &viewer)))
     };
-    answer(point_read(&app, read).await)
+    answer(point_read(&session, read).await)
 }
 
 /// `GET /v1/records`

@@ -54,7 +54,7 @@ impl Index {
                 tail.base
             };
             // One generation more, for what moved into the file meanwhile.
-            self.store.view()?.id(id.as_bytes(), base + (1 << 18))
+            self.store.view().id(id.as_bytes(), base + (1 << 18))
         })
     }
 
@@ -98,7 +98,7 @@ impl Index {
                 (tail.base, recent)
             };
             let older = |limit| -> Result<Vec<u64>, StoreError> {
-                let view = self.store.view()?;
+                let view = self.store.view();
                 let number = match name {
                     Name::Thread(thread) => view.thread_number(thread)?,
                     Name::Actor(actor) => view.actor_number(actor)?,
@@ -139,7 +139,7 @@ impl Index {
             if let Some(sequence) = self.tail().member(thread, actor).and_then(|clocks| clocks.get(&clock)) {
                 return Ok(Some(*sequence));
             }
-            let view = self.store.view()?;
+            let view = self.store.view();
             match (view.thread_number(thread)?, view.actor_number(actor)?) {
                 (Some(thread), Some(actor)) => view.clock(thread, actor, clock),
                 _ => Ok(None),
@@ -160,7 +160,7 @@ impl Index {
             }
             let recent =
                 self.tail().member(thread, actor).and_then(|clocks| clocks.keys().next_back().copied());
-            let view = self.store.view()?;
+            let view = self.store.view();
             let older = match (view.thread_number(thread)?, view.actor_number(actor)?) {
                 (Some(thread), Some(actor)) => view.member(thread, actor)?.map(|part| part.last_clock),
                 _ => None,
@@ -183,7 +183,7 @@ impl Index {
     pub fn summary(&self, thread: &str) -> Result<Option<Summary>, StoreError> {
         guarded(|| {
             let recent = self.recent(thread);
-            let view = self.store.view()?;
+            let view = self.store.view();
             let number = view.thread_number(thread)?;
             fold_recent(&view, thread, number, &recent)
         })
@@ -203,7 +203,7 @@ impl Index {
     pub fn participants(&self, thread: &str, limit: usize) -> Result<Vec<Participant>, StoreError> {
         guarded(|| {
             let recent = self.recent(thread);
-            let view = self.store.view()?;
+            let view = self.store.view();
             let number = view.thread_number(thread)?;
             let stored = match number {
                 Some(number) => view.members(number, limit)?,
@@ -240,7 +240,7 @@ impl Index {
                 let tail = self.tail();
                 (tail.base, tail.threads_after(after))
             };
-            let view = self.store.view()?;
+            let view = self.store.view();
             let mut found = Vec::new();
             for stored in view.summaries(after, limit)? {
                 // Beyond the tail's start the tail speaks, and speaks of them below.
@@ -273,7 +273,7 @@ impl Index {
                 let openers = tail.task_openers.iter().filter(|s| **s > after);
                 (tail.base, openers.filter_map(|s| tail.entry(*s).map(|e| (*s, e.thread.clone()))).collect())
             };
-            let view = self.store.view()?;
+            let view = self.store.view();
             let mut found = Vec::new();
             for (_, number) in view.tasks(after.saturating_add(1), base, limit)? {
                 if let Some(stored) = view.summary(number)? {
@@ -301,7 +301,7 @@ impl Index {
     pub fn record_counts(&self) -> Result<[u64; 4], StoreError> {
         guarded(|| {
             let tail = self.tail();
-            let view = self.store.view()?;
+            let view = self.store.view();
             // A batch may be in the file and not yet dropped from the tail.
             let behind = tail.last().saturating_sub(view.reached()?);
             Ok(view.row_counts()?.map(|rows| rows + behind))

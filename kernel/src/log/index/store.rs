@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry as Slot},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use redb::{
-    Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
-    WriteTransaction,
+    Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
+    TableDefinition, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,8 @@ struct Meta {
 /// The file.
 #[derive(Debug)]
 pub(in crate::log) struct Store {
+    /// The file as of the last transaction.
+    latest: RwLock<Arc<View>>,
     db: Database,
 }
 
@@ -114,7 +116,8 @@ impl Store {
             return Ok(None);
         }
         commit(txn)?;
-        Ok(Some((Self { db }, meta.reached)))
+        let latest = RwLock::new(Arc::new(View::of(&db)?));
+        Ok(Some((Self { latest, db }, meta.reached)))
     }
 
     /// Writes a batch, in order, and how far it goes, in one transaction.
@@ -129,11 +132,13 @@ impl Store {
             let meta = Meta { version: INDEX_VERSION, reached: Some(reached) };
             txn.open_table(META)?.insert("meta", encode(&meta).as_slice())?;
         }
-        commit(txn)
+        commit(txn)?;
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(View::of(&self.db)?);
+        Ok(())
     }
 
-    pub(super) fn view(&self) -> Result<View, StoreError> {
-        Ok(View { txn: self.db.begin_read()? })
+    pub(super) fn view(&self) -> Arc<View> {
+        self.latest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -296,13 +301,26 @@ fn number(
 /// One snapshot of the file.
 pub(super) struct View {
     txn: ReadTransaction,
+    /// Open: to open a table costs more than to find an id in it.
+    ids: ReadOnlyTable<(u64, [u8; 32]), u64>,
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("View")
+    }
 }
 
 impl View {
+    fn of(db: &Database) -> Result<Self, StoreError> {
+        let txn = db.begin_read()?;
+        let ids = txn.open_table(IDS)?;
+        Ok(Self { txn, ids })
+    }
+
     pub(super) fn id(&self, id: &[u8; 32], head: u64) -> Result<Option<u64>, StoreError> {
-        let table = self.txn.open_table(IDS)?;
         for generation in (0..=generation(head)).rev() {
-            if let Some(sequence) = table.get((generation, *id))? {
+            if let Some(sequence) = self.ids.get((generation, *id))? {
                 return Ok(Some(sequence.value()));
             }
         }
@@ -387,7 +405,7 @@ impl View {
     pub(super) fn row_counts(&self) -> Result<[u64; 4], StoreError> {
         use redb::ReadableTableMetadata as _;
         Ok([
-            self.txn.open_table(IDS)?.len()?,
+            self.ids.len()?,
             count_positions(&self.txn.open_table(BY_THREAD)?)?,
             count_positions(&self.txn.open_table(BY_ACTOR)?)?,
             count_clocks(&self.txn.open_table(CLOCKS)?)?,
