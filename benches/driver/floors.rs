@@ -92,30 +92,34 @@ impl Floor {
     }
 }
 
+/// What floors are made of, the lowest first.
+const MADE: [Made; 3] = [Made::Bare, Made::Hyper, Made::Records];
+
 /// What a floor of something is called.
 fn name(made: Made, what: &str) -> String {
     format!("{} {what}", made.name()).trim_end().to_owned()
 }
 
-/// A bare loop and the library, which both do one thing.
+/// A bare loop and the library, which do one thing; and the library with records, where these are appended.
 pub(crate) struct Floors {
     /// What they do, where a group has floors of several things.
     what: &'static str,
-    both: [Floor; 2],
+    all: Vec<Floor>,
 }
 
 impl Floors {
     pub(crate) fn start(what: &'static str, duty: Duty, script: &Script) -> Outcome<Self> {
-        let [bare, hyper] = [Made::Bare, Made::Hyper].map(|made| Floor::start(duty, made, script));
-        Ok(Self { what, both: [bare?, hyper?] })
+        let made = if duty == Duty::Append { MADE.as_slice() } else { &[Made::Bare, Made::Hyper] };
+        let all = made.iter().map(|made| Floor::start(duty, *made, script)).collect::<Outcome<_>>()?;
+        Ok(Self { what, all })
     }
 
-    /// Both take part: `turn` makes what each does in its turn, from its port.
+    /// All take part: `turn` makes what each does in its turn, from its port.
     fn join<'a, T>(&'a self, rounds: &mut Rounds<'a>, turn: impl Fn(u16) -> Outcome<T>) -> Outcome<()>
     where
         T: FnMut() -> Outcome<Slice> + 'a,
     {
-        for floor in &self.both {
+        for floor in &self.all {
             rounds.side(name(floor.made, self.what), || floor.usage(), turn(floor.port)?)?;
         }
         Ok(())
@@ -174,16 +178,22 @@ impl Floors {
 /// How two sides of a group are compared.
 pub(crate) type Figure<'a> = fn(&Rounds<'a>, &str, &str, &str, Goal) -> Row;
 
-/// What to judge by how `ours` compares with a peer: how floors of `what` do, and how `ours` does beside them.
+/// What to judge by how `ours` compares with a peer: how the floors of `what` do that took part, and how `ours` does beside
+/// them.
 pub(crate) fn beside<'a>(
     rounds: &Rounds<'a>,
     figure: Figure<'a>,
     (label, what): (&str, &str),
     (ours, peer): (&str, &str),
-) -> [Row; 4] {
-    let [bare, hyper] = [Made::Bare, Made::Hyper].map(|made| name(made, what));
-    [(&*bare, peer), (&hyper, peer), (ours, &bare), (ours, &hyper)]
+) -> Vec<Row> {
+    let floors: Vec<String> =
+        MADE.iter().map(|made| name(*made, what)).filter(|name| rounds.has(name)).collect();
+    let with_peer = floors.iter().map(|floor| (&**floor, peer));
+    let with_ours = floors.iter().map(|floor| (ours, &**floor));
+    with_peer
+        .chain(with_ours)
         .map(|(a, b)| figure(rounds, &format!("{label}{a} / {b}"), a, b, Goal::None).beside())
+        .collect()
 }
 
 #[cfg(test)]

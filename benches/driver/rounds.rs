@@ -66,6 +66,11 @@ impl<'a> Rounds<'a> {
         Ok(())
     }
 
+    /// Whether a side of this name takes part.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.sides.iter().any(|side| side.name == name)
+    }
+
     /// A side that cannot take part, and why.
     pub(crate) fn missing(&mut self, name: impl Into<String>, why: impl Into<String>) {
         self.missing.push((name.into(), why.into()));

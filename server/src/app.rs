@@ -86,6 +86,8 @@ pub(crate) struct Instance {
     /// Origins of this instance itself, beside its public URL: bind address, loopback names.
     pub(crate) own_origins: Vec<String>,
     pub(crate) bound: SocketAddr,
+    /// The address under which somebody can call what is bound.
+    pub(crate) bound_url: String,
     /// What proves that a local request comes from the home's owner.
     pub(crate) local_proof: Secret,
     pub(crate) started: Instant,
@@ -137,20 +139,9 @@ impl Instance {
     }
 
     /// The address that others reach this instance under: as given at start, as configured, or as bound.
-    pub(crate) fn public_url(&self, world: &World) -> String {
-        self.public_url_given
-            .clone()
-            .or_else(|| world.config.public_url.value.clone())
-            .unwrap_or_else(|| format!("http://{}", self.reachable()))
-    }
-
-    /// The bound address, as somebody can call it.
-    fn reachable(&self) -> SocketAddr {
-        if self.bound.ip().is_unspecified() {
-            SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), self.bound.port())
-        } else {
-            self.bound
-        }
+    pub(crate) fn public_url<'a>(&'a self, world: &'a World) -> &'a str {
+        let said = self.public_url_given.as_deref().or(world.config.public_url.value.as_deref());
+        said.unwrap_or(&self.bound_url)
     }
 
     /// Whether `origin` is one of the instance's own.

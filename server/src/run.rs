@@ -181,6 +181,15 @@ async fn bind_one(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
 }
 
+/// A bound address, as somebody can call it.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    if bound.ip().is_unspecified() {
+        SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), bound.port())
+    } else {
+        bound
+    }
+}
+
 async fn serve(
     options: ServeOptions,
     booted: Booted,
@@ -211,6 +220,7 @@ async fn serve(
         insecure: options.insecure_localhost,
         memory: options.memory,
         bound,
+        bound_url: format!("http://{}", reachable(bound)),
         started: env::monotonic(),
         shutdown: stopping.clone(),
         body_budget: Budget::new(BUDGET_BYTES),
@@ -323,7 +333,7 @@ fn warn_at_start(app: &Instance) {
     match app.mode(&world) {
         Mode::InsecureLocalhost => {
             tracing::warn!("--insecure-localhost: every process on this machine may read and write records");
-            if !has_loopback_host(&app.public_url(&world)) {
+            if !has_loopback_host(app.public_url(&world)) {
                 tracing::warn!(
                     "the public URL is not a loopback one: a proxy in front would expose every record"
                 );

@@ -38,13 +38,14 @@ impl Journal {
 }
 
 /// Has a thread put into the journal what is sent to it, until nobody can send any more or it fails; nobody is told of
-/// anything from then on. `tell` gets whoever waits for what was written together.
+/// anything from then on. `put` appends the bytes of one to a group, `tell` gets whoever waits for what was written together.
 pub(super) fn committer<B, W>(
     mut journal: Journal,
+    mut put: impl FnMut(&mut Vec<u8>, B) -> io::Result<()> + Send + 'static,
     mut tell: impl FnMut(Vec<W>) + Send + 'static,
 ) -> io::Result<mpsc::Sender<(B, W)>>
 where
-    B: AsRef<[u8]> + Send + 'static,
+    B: Send + 'static,
     W: Send + 'static,
 {
     let (queue, waiting) = mpsc::channel::<(B, W)>();
@@ -53,8 +54,10 @@ where
         while let Ok(first) = waiting.recv() {
             group.clear();
             let mut told = Vec::new();
-            for (bytes, who) in std::iter::once(first).chain(waiting.try_iter()) {
-                group.extend_from_slice(bytes.as_ref());
+            for (what, who) in std::iter::once(first).chain(waiting.try_iter()) {
+                if put(&mut group, what).is_err() {
+                    return;
+                }
                 told.push(who);
             }
             if journal.append(&group).is_err() {
@@ -66,6 +69,12 @@ where
     Ok(queue)
 }
 
+/// Puts bytes as they are.
+pub(super) fn as_sent<B: AsRef<[u8]>>(group: &mut Vec<u8>, bytes: B) -> io::Result<()> {
+    group.extend_from_slice(bytes.as_ref());
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,7 +84,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
         let (tell, told) = mpsc::channel();
-        let queue = committer(Journal::create(&path).unwrap(), move |list| tell.send(list).unwrap()).unwrap();
+        let journal = Journal::create(&path).unwrap();
+        let queue = committer(journal, as_sent, move |list| tell.send(list).unwrap()).unwrap();
         for who in 0..3 {
             queue.send((b"ab", who)).unwrap();
         }

@@ -17,6 +17,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use spl_kernel::{
+    commit::{Head, encode_commit, encode_entry},
+    draft::Draft,
+    record::{Origin, Provenance},
+    refusal::Refusal,
+};
 use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     oneshot,
@@ -25,7 +31,7 @@ use tokio::sync::{
 use super::{
     Script,
     http::{Prepared, joined},
-    journal::{Journal, committer},
+    journal::{Journal, as_sent, committer},
 };
 use crate::Outcome;
 
@@ -73,13 +79,14 @@ pub(super) struct Append {
 
 impl Append {
     pub(super) fn new(script: &Script, journal: Journal) -> Outcome<Self> {
-        let tell = |list: Vec<oneshot::Sender<()>>| {
-            for sender in list {
-                // Whoever is gone need not know.
-                let _ = sender.send(());
-            }
-        };
-        Ok(Self { answer: Prepared::parse(&script.answer)?, queue: committer(journal, tell)? })
+        Ok(Self { answer: Prepared::parse(&script.answer)?, queue: committer(journal, as_sent, tell)? })
+    }
+}
+
+fn tell(list: Vec<oneshot::Sender<()>>) {
+    for sender in list {
+        // Whoever is gone need not know.
+        let _ = sender.send(());
     }
 }
 
@@ -88,6 +95,47 @@ impl Service for Append {
         let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
         let (sender, written) = oneshot::channel();
         self.queue.send((body, sender)).map_err(io::Error::other)?;
+        written.await.map_err(io::Error::other)?;
+        Ok(self.answer.whole())
+    }
+}
+
+/// Gives a request its answer when the record that it holds is in the file: checked and brought into its canonical form,
+/// named by its SHA-256, encoded as a commit and chained to the one before. That is what every record owes to the protocol;
+/// nobody could ever find one again, or know whether it came twice.
+pub(super) struct Records {
+    answer: Prepared,
+    queue: mpsc::Sender<(Draft, oneshot::Sender<()>)>,
+}
+
+impl Records {
+    pub(super) fn new(script: &Script, journal: Journal) -> Outcome<Self> {
+        let mut head = Head::EMPTY;
+        let chained = move |group: &mut Vec<u8>, draft: Draft| {
+            let sequence = head.sequence + 1;
+            let id = draft.id_at(sequence).map_err(unfit)?;
+            let provenance = Provenance::without_credential(Origin::Posted);
+            let record = encode_entry(&draft.into_record(id, sequence), &provenance);
+            let commit = encode_commit(sequence, head.committed_at, &[record]);
+            head = Head { sequence, chain: head.chain.after(&commit), ..head };
+            group.extend_from_slice(&commit);
+            group.extend_from_slice(head.chain.as_bytes());
+            Ok(())
+        };
+        Ok(Self { answer: Prepared::parse(&script.answer)?, queue: committer(journal, chained, tell)? })
+    }
+}
+
+fn unfit(refusal: Refusal) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, refusal.message)
+}
+
+impl Service for Records {
+    async fn answer(&self, request: Request<Incoming>) -> io::Result<Answer> {
+        let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        let draft = Draft::from_json(&body).map_err(unfit)?;
+        let (sender, written) = oneshot::channel();
+        self.queue.send((draft, sender)).map_err(io::Error::other)?;
         written.await.map_err(io::Error::other)?;
         Ok(self.answer.whole())
     }

@@ -3,7 +3,8 @@
 //! from its own program.
 //!
 //! One kind is an event loop on one thread (and one that syncs, where something is to last) without any library but a parser of heads; the other is the library that
-//! `spl` is built on. Neither knows who asks, what is asked, or what it says: it says what `spl` said before.
+//! `spl` is built on. Neither knows who asks, what is asked, or what it says: it says what `spl` said before. A third does
+//! for a record what no server of this protocol can leave out.
 
 mod epoll;
 mod http;
@@ -44,6 +45,8 @@ pub(crate) enum Made {
     Bare,
     /// hyper, with a thread for each core
     Hyper,
+    /// The same, and what is appended is made a record first
+    Records,
 }
 
 impl Made {
@@ -52,6 +55,7 @@ impl Made {
         match self {
             Self::Bare => "bare",
             Self::Hyper => "hyper",
+            Self::Records => "hyper, records",
         }
     }
 }
@@ -122,6 +126,10 @@ fn serve(duty: Duty, made: Made, listener: TcpListener, script: Script, director
         (Made::Hyper, Duty::Answer) => library::serve(listener, library::Constant::new(&script)?),
         (Made::Hyper, Duty::Append) => library::serve(listener, library::Append::new(&script, journal()?)?),
         (Made::Hyper, Duty::Fanout) => library::serve(listener, library::Fanout::new(&script)?),
+        (Made::Records, Duty::Append) => {
+            library::serve(listener, library::Records::new(&script, journal()?)?)
+        }
+        (Made::Records, Duty::Answer | Duty::Fanout) => Err("records are only appended".into()),
     }
 }
 
@@ -200,6 +208,24 @@ mod tests {
             let written = std::fs::read(directory.path().join("journal")).unwrap();
             assert!(written.starts_with(b"hellohello\0"), "{made:?}");
         }
+    }
+
+    #[test]
+    fn what_is_answered_is_a_record_in_the_file() {
+        let (port, directory) = start(Duty::Append, Made::Records);
+        let record = r#"{"thread":"t","actor":"did:a:b","act":"KNOW","body":{"a": 1}}"#;
+        let length = record.len();
+        for _ in 0..2 {
+            let mut socket = connect(port);
+            write!(socket, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{record}").unwrap();
+            read_until(&mut socket, "\r\n\r\nok");
+        }
+        let written = std::fs::read(directory.path().join("journal")).unwrap();
+        assert_eq!(memchr::memmem::find_iter(&written, r#"{"a":1}"#).count(), 2);
+        // What is no record is not answered.
+        let mut socket = connect(port);
+        socket.write_all(POST).unwrap();
+        assert_eq!(socket.read(&mut [0; 10]).unwrap_or(0), 0);
     }
 
     #[test]

@@ -53,8 +53,9 @@ pub(super) async fn capabilities(State(app): State<App>, uri: Uri) -> Response {
 /// `GET /.well-known/syncropel`
 pub(super) async fn well_known(State(app): State<App>, uri: Uri) -> Response {
     answer(Params::new(&uri).finish().map(|()| {
-        let url = app.public_url(&app.published.world());
-        let signed = manifest::signed(&app.key, &app.did, &url, env!("CARGO_PKG_VERSION"), app.now());
+        let world = app.published.world();
+        let url = app.public_url(&world);
+        let signed = manifest::signed(&app.key, &app.did, url, env!("CARGO_PKG_VERSION"), app.now());
         json_answer(
             StatusCode::OK,
             &json!({
@@ -70,8 +71,9 @@ pub(super) async fn well_known(State(app): State<App>, uri: Uri) -> Response {
 /// `GET /.well-known/did.json`
 pub(super) async fn did_document(State(app): State<App>, uri: Uri) -> Response {
     answer(Params::new(&uri).finish().map(|()| {
-        let url = app.public_url(&app.published.world());
-        json_answer(StatusCode::OK, &shown(&did::document(&app.did, &app.key.public(), &url)))
+        let world = app.published.world();
+        let url = app.public_url(&world);
+        json_answer(StatusCode::OK, &shown(&did::document(&app.did, &app.key.public(), url)))
     }))
 }
 
@@ -144,7 +146,7 @@ pub(super) async fn identity(State(app): State<App>, session: Session, uri: Uri)
                 public_key: &key.base64url,
                 public_key_multibase: &key.multibase,
                 key_fingerprint: &key.fingerprint,
-                url: &url,
+                url,
                 did_document_url: format!("{url}/.well-known/did.json"),
                 own: caller,
                 caller,

@@ -183,7 +183,7 @@ pub(super) async fn metrics(State(app): State<App>, session: Session, request: R
     let read = move || {
         Params::new(&parts.uri).finish()?;
         // Open to a local request while nobody else is meant to reach this instance; never to a page.
-        let near = has_loopback_host(&app.public_url(&session.world));
+        let near = has_loopback_host(app.public_url(&session.world));
         if !(near && is_local_and_no_page(&parts)) {
             let caller = session.pass(METRICS)?;
             Session { caller, ..session }.whole(Scope::RecordsRead)?;

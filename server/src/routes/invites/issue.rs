@@ -40,7 +40,7 @@ async fn make(app: &App, session: &Session, request: Request) -> Result<Response
         Command::IssueInvite(Issue {
             shape: shape.clone(),
             template_id: template_id.clone(),
-            public_url: app.public_url(&app.published.world()),
+            public_url: app.public_url(&app.published.world()).to_owned(),
         })
     };
     let committed = session.control(app, |s| s.check(Resource::Invite), command).await?;

@@ -193,7 +193,7 @@ async fn accept(
     let mut redeem = Redeem {
         invite_id: invite.id.to_string(),
         holder: body.holder,
-        public_url: app.public_url(&session.world),
+        public_url: app.public_url(&session.world).to_owned(),
         clock_is_behind: app.log.head().committed_at.0.saturating_sub(env::now().0) > CLOCK_BEHIND_MAX_MS,
         resolved: None,
     };
