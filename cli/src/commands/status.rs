@@ -11,11 +11,19 @@ pub(crate) struct Health {
     pub(crate) status: String,
     pub(crate) version: String,
     pub(crate) store: String,
-    pub(crate) records: u64,
+    /// None where the instance cannot count them.
+    pub(crate) records: Option<u64>,
     pub(crate) instance_did: String,
     pub(crate) uptime_seconds: u64,
     pub(crate) auth: AuthHealth,
     pub(crate) warnings: Vec<String>,
+}
+
+impl Health {
+    /// How many records there are, if that is known.
+    pub(crate) fn records_in_words(&self) -> String {
+        self.records.map_or_else(|| "not known".to_owned(), |count| text::count(count).to_string())
+    }
 }
 
 /// How an instance admits requests.
@@ -77,7 +85,7 @@ pub(crate) fn run(ctx: &Context) -> Outcome {
     out.field("version", text::safe(&health.version))?;
     out.field("instance", text::safe(&health.instance_did))?;
     out.field("uptime", text::span(health.uptime_seconds))?;
-    out.field("records", text::count(health.records))?;
+    out.field("records", health.records_in_words())?;
     out.field("store", text::safe(&health.store))?;
     out.field("access", text::safe(health.auth.in_words()))?;
     // A saved token that cannot be used is no reason not to show the rest; `doctor` says what is wrong.

@@ -59,7 +59,7 @@ const FORMAT_KEY: &str = "format_version";
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("spl.rows.1");
 
 /// Memory that redb may use to cache the log, and the index, in bytes each.
-const CACHE_BYTES: usize = 8 * 1024 * 1024;
+const CACHE_BYTES: usize = 6 * 1024 * 1024;
 
 /// An open log.
 #[derive(Debug)]

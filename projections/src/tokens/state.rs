@@ -1,4 +1,4 @@
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet, Vector};
 use serde::Serialize;
 use spl_kernel::time::UnixMillis;
 
@@ -65,8 +65,10 @@ pub struct Row {
 #[derive(Debug, Clone, Default)]
 pub struct Tokens {
     index: TokenIndex,
-    /// By account and number: an account's tokens in the order they were made.
-    rows: OrdMap<(u32, u32), Row>,
+    /// By number: what never changes, without the gaps that a tree has.
+    rows: Vector<Row>,
+    /// Accounts and the numbers of their tokens, which are in the order they were made.
+    of_accounts: OrdSet<(u32, u32)>,
     /// What took the place of a token that a rotation ended, by its number.
     successors: OrdMap<u32, TokenId>,
     /// When a token was last used, by its number, as of the last record of activity.
@@ -98,14 +100,19 @@ impl Tokens {
     /// The rest of a token.
     #[must_use]
     pub fn row(&self, entry: &Entry) -> Option<&Row> {
-        self.rows.get(&(entry.account, entry.number))
+        self.numbered(entry.number)
+    }
+
+    fn numbered(&self, number: u32) -> Option<&Row> {
+        self.rows.get(usize::try_from(number).ok()?)
     }
 
     /// An account's tokens, in the order they were made.
     pub fn of_account(&self, account: u32) -> impl DoubleEndedIterator<Item = (&Row, &Entry)> {
-        self.rows
-            .range((account, 0)..=(account, u32::MAX))
-            .filter_map(|(_, row)| Some((row, self.index.get(&row.id)?)))
+        self.of_accounts.range((account, 0)..=(account, u32::MAX)).filter_map(|(_, number)| {
+            let row = self.numbered(*number)?;
+            Some((row, self.index.get(&row.id)?))
+        })
     }
 
     /// An account's tokens that are neither revoked nor expired. Whether the account lives is not looked at.
@@ -113,9 +120,9 @@ impl Tokens {
         self.of_account(account).filter(move |(_, entry)| entry.is_live(now))
     }
 
-    /// All rows, by account.
+    /// All rows, in the order they were made.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values()
+        self.rows.iter()
     }
 
     /// When a token was last used, as of the last record of activity.
@@ -140,7 +147,7 @@ impl Tokens {
         if self.index.get(&put.token_id).is_some() {
             return;
         }
-        let number = u32::try_from(self.index.len()).unwrap_or(u32::MAX);
+        let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         for replaced in &put.replaces {
             if let Some(number) = self.index.get(replaced).map(|e| e.number) {
                 self.successors.insert(number, put.token_id);
@@ -151,7 +158,8 @@ impl Tokens {
         }
         let row =
             Row { id: put.token_id, sequence, lifetime_seconds: put.lifetime_seconds, env_tag: put.env_tag };
-        self.rows.insert((account, number), row);
+        self.rows.push_back(row);
+        self.of_accounts.insert((account, number));
         let entry = Entry {
             account,
             number,
@@ -202,7 +210,7 @@ impl Tokens {
 
     /// Feeds all of it to `take`, in an order that is the same for equal logs.
     pub(crate) fn digest(&self, take: &mut dyn FnMut(&dyn Part)) {
-        for row in self.rows.values() {
+        for row in &self.rows {
             take(row);
             if let Some(entry) = self.index.get(&row.id) {
                 take(entry);

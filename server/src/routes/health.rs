@@ -9,7 +9,11 @@ use axum::{
 };
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
-use spl_kernel::{canonical::canonical, json::Json};
+use spl_kernel::{
+    canonical::canonical,
+    json::Json,
+    log::{error::StoreError, verify::chain_of_causes},
+};
 use spl_projections::scope::Scope;
 
 use super::{answer, blocking, table::METRICS};
@@ -25,7 +29,7 @@ use crate::{
 };
 
 /// Records on reserved threads are not counted to those who do not see them.
-fn data_records(app: &Instance) -> Result<u64, Problem> {
+fn data_records(app: &Instance) -> Result<u64, StoreError> {
     let mut reserved = 0;
     for thread in spl_projections::reserved::written_threads() {
         reserved += app.log.index().summary(thread)?.map_or(0, |s| s.record_count);
@@ -59,28 +63,38 @@ fn warnings(app: &Instance) -> Vec<String> {
     warnings
 }
 
-fn summary(app: &Instance) -> Result<Value, Problem> {
-    let warnings = warnings(app);
+fn summary(app: &Instance) -> Value {
+    let mut warnings = warnings(app);
     let condition = app.writer.condition();
     let mode = app.mode(&app.published.world());
-    let status = if condition.log_failed() || condition.index_failed() { "degraded" } else { "ok" };
-    Ok(json!({
+    let mut degraded = condition.log_failed() || condition.index_failed();
+    // Whoever asks how the instance is must hear of this, rather than get no answer.
+    let records = data_records(app).map_err(|error| {
+        tracing::error!(cause = %chain_of_causes(&error), "the index could not be read");
+        warnings.push(
+            "the index cannot be read: stop the instance, delete log.index.redb, and start it again"
+                .to_owned(),
+        );
+        degraded = true;
+    });
+    let status = if degraded { "degraded" } else { "ok" };
+    json!({
         "status": status,
         "version": env!("CARGO_PKG_VERSION"),
         "store": if app.memory { "memory" } else { "redb" },
-        "records": data_records(app)?,
+        "records": records.ok(),
         "instance_did": app.did,
         "uptime_seconds": env::monotonic().duration_since(app.started).as_secs(),
         "auth": { "required": matches!(mode, Mode::Bootstrap | Mode::Secure), "mode": mode.as_str() },
         "warnings": warnings,
-    }))
+    })
 }
 
 /// `GET /health`
 pub(super) async fn open(State(app): State<App>, uri: Uri) -> Response {
     let read = move || {
         Params::new(&uri).finish()?;
-        Ok(json_answer(StatusCode::OK, &summary(&app)?))
+        Ok(json_answer(StatusCode::OK, &summary(&app)))
     };
     answer(blocking(read).await)
 }
@@ -104,7 +118,7 @@ pub(super) async fn ready(State(app): State<App>, uri: Uri) -> Response {
 pub(super) async fn report(State(app): State<App>, session: Session, uri: Uri) -> Response {
     let read = move || {
         Params::new(&uri).finish()?;
-        let mut report = summary(&app)?;
+        let mut report = summary(&app);
         let folded_through = session.world.folded_through;
         let last_verify = app.last_verify.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let folded = |name: &str| json!({ "name": name, "folded_through": folded_through });

@@ -293,10 +293,14 @@ fn instance(ctx: &Context) -> Vec<Check> {
     };
     let mut checks = vec![Check::pass(NAME, format!("{at} answers, version {}", health.version))];
     let ready = client.get(&["health", "ready"]).send_any().is_ok_and(|answer| answer.status.is_success());
-    checks.push(if ready {
-        Check::pass("ready", format!("serves {}", text::counted(health.records, "record")))
-    } else {
-        Check::fail("ready", "the instance is not ready", "see what it does: spl serve --logs")
+    checks.push(match (ready, health.records) {
+        (true, Some(records)) => Check::pass("ready", format!("serves {}", text::counted(records, "record"))),
+        (true, None) => Check::fail(
+            "ready",
+            "its index cannot be read",
+            "stop it, delete log.index.redb in the home, and start it again: it is built anew",
+        ),
+        (false, _) => Check::fail("ready", "the instance is not ready", "see what it does: spl serve --logs"),
     });
     checks.push(access::mode(&health));
     checks.extend(access::token(ctx, &health));

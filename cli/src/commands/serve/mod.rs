@@ -327,7 +327,7 @@ fn show_status(ctx: &Context) -> Outcome {
     out.field("started", text::ago(&instance.started_at, clock::now()))?;
     match health {
         Some((_, health)) => {
-            out.field("records", text::count(health.records))?;
+            out.field("records", health.records_in_words())?;
             out.field("access", text::safe(health.auth.in_words()))?;
         }
         None => out.field("health", palette.red("does not answer"))?,
