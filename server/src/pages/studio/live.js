@@ -3,6 +3,7 @@
 
 import { credential } from "./api.js";
 import { become, find, isConnected, state as standing } from "./connection.js";
+import { renewing } from "./renewal.js";
 
 const WAIT_MIN = 500;
 const WAIT_MAX = 30_000;
@@ -20,6 +21,7 @@ async function go(path, each, signal, begun) {
     let ended = false;
     // A page that nobody looks at holds no connection, of which a browser has six: it goes on where it was.
     await seen(signal);
+    await renewing();
     const connection = new AbortController();
     const hide = () => { if (document.hidden) connection.abort("hidden"); };
     const stop = () => connection.abort();

@@ -1,7 +1,7 @@
 // A new token in the place of one's own. It is made and kept here before it is asked for: neither a lost answer nor a full
 // disk loses the way in.
 
-import { Refused, get, post } from "./api.js";
+import { Refused, credential, get, post, signInWith } from "./api.js";
 import { changeProfile, profileOf, seal } from "./store.js";
 import { successorOf, tokenId } from "./secrets.js";
 
@@ -12,12 +12,16 @@ export function renew(id) {
   return underway = replace(id);
 }
 
+/** Until a renewal that is underway is over: what is asked meanwhile would be asked with a token that ends. */
+export const renewing = () => underway?.catch(() => {});
+
 async function replace(id) {
   const { token } = await profileOf(id);
   const successor = successorOf(token);
   await changeProfile(id, { next: await seal(successor) });
   try {
     const { expires_at: end } = await post(`/v1/tokens/${await tokenId(token)}/rotate`, { new_token_id: await tokenId(successor) }, { as: token });
+    if (credential() === token) signInWith(successor);
     await changeProfile(id, { sealed: await seal(successor), next: null, expiresAt: end });
   } catch (error) {
     if (!(error instanceof Refused)) return decide(id);
@@ -28,7 +32,7 @@ async function replace(id) {
 
 /** The answer of a renewal was lost, or the page with it: whichever of the two tokens is let in is kept. */
 export async function settle(id) {
-  await underway?.catch(() => {});
+  await renewing();
   await decide(id);
 }
 
