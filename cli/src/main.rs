@@ -38,8 +38,8 @@ use tikv_jemallocator::Jemalloc;
 
 use crate::{args::Cli, output::Palette};
 
-/// What one thread allocates here another frees, record by record: under many writers a seventh of all
-/// time goes into the system's allocator and its locks. This one gives back what is free, too; others that are as fast do not.
+/// What one thread allocates here another frees, record by record: under many writers a seventh of all time goes into the
+/// system's allocator and its locks. This one gives back what is free, too; others that are as fast do not.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

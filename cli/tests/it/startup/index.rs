@@ -172,8 +172,19 @@ fn an_index_damaged_while_in_use_leaves_nobody_waiting() {
     statuses.push(client.try_post(&new).expect("an answer").status);
     assert!(statuses.iter().all(|s| [200, 201, 400, 500].contains(s)), "{statuses:?}");
     assert!(statuses.contains(&500), "the damage was not met");
-    let health = server.client().get("/health").is(200).json();
-    assert!(health["records"].is_number() || health["status"] == "degraded", "{health}");
+    // Once nothing of it is left in memory, whoever asks how the instance is hears of it, and what to do.
+    let health = (0..THREADS).step_by(97).find_map(|n| {
+        client.try_send("GET", &format!("/v1/threads/th.{n}/records?limit=5"), b"").expect("an answer");
+        let health = client.get("/health").is(200).json();
+        health["records"].is_null().then_some(health)
+    });
+    let health = health.expect("the damage is told");
+    assert_eq!(health["status"], "degraded");
+    assert!(health["warnings"].to_string().contains("delete log.index.redb"), "{health}");
+    let status = server.sandbox.spl(&["status"]).ok().stdout;
+    assert!(status.contains("not known") && status.contains("log.index.redb"), "{status}");
+    let doctor = server.sandbox.spl(&["doctor"]).stdout;
+    assert!(doctor.contains("its index cannot be read"), "{doctor}");
     // What was answered with 201 is in the log, and a restart with a new index finds it.
     let written = statuses.iter().filter(|s| **s == 201).count() as u64;
     server.kill();
