@@ -64,7 +64,7 @@ const CACHE_BYTES: usize = 6 * 1024 * 1024;
 /// An open log.
 #[derive(Debug)]
 pub struct Log {
-    /// The rows that redb has, as of its last transaction.
+    /// The rows that redb has, as of its last transaction. Before `db`, which closes its file once nobody reads from it.
     settled_rows: RwLock<Arc<SettledRows>>,
     db: Database,
     index: Index,

@@ -71,7 +71,7 @@ struct Meta {
 /// The file.
 #[derive(Debug)]
 pub(in crate::log) struct Store {
-    /// The file as of the last transaction.
+    /// The file as of the last transaction. Before `db`, which closes it once nobody reads from it.
     latest: RwLock<Arc<View>>,
     db: Database,
 }
