@@ -68,21 +68,25 @@ fn summary(app: &Instance) -> Value {
     let condition = app.writer.condition();
     let mode = app.mode(&app.published.world());
     let mut degraded = condition.log_failed() || condition.index_failed();
-    // Whoever asks how the instance is must hear of this, rather than get no answer.
-    let records = data_records(app).map_err(|error| {
-        tracing::error!(cause = %chain_of_causes(&error), "the index could not be read");
+    // Whoever asks how the instance is must hear of an index that cannot be read, rather than get no answer. So
+    // too where only another's read met the damage: what else is wrong with the index is not known then.
+    let mut records = data_records(app)
+        .inspect_err(|error| tracing::error!(cause = %chain_of_causes(error), "the index could not be read"))
+        .ok();
+    if app.log.index().is_unreadable() {
         warnings.push(
             "the index cannot be read: stop the instance, delete log.index.redb, and start it again"
                 .to_owned(),
         );
         degraded = true;
-    });
+        records = None;
+    }
     let status = if degraded { "degraded" } else { "ok" };
     json!({
         "status": status,
         "version": env!("CARGO_PKG_VERSION"),
         "store": if app.memory { "memory" } else { "redb" },
-        "records": records.ok(),
+        "records": records,
         "instance_did": app.did,
         "uptime_seconds": env::monotonic().duration_since(app.started).as_secs(),
         "auth": { "required": matches!(mode, Mode::Bootstrap | Mode::Secure), "mode": mode.as_str() },

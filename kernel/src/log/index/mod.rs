@@ -14,7 +14,7 @@ mod tail;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 pub(super) use self::store::{Reached, Store};
@@ -42,6 +42,8 @@ pub struct Index {
     /// Records of the tail, and what they hold, as of the last change: each write asks, beside whoever changes it.
     behind: AtomicUsize,
     behind_bytes: AtomicUsize,
+    /// A read has failed.
+    unreadable: AtomicBool,
 }
 
 impl Index {
@@ -52,6 +54,7 @@ impl Index {
             highest: Mutex::default(),
             behind: AtomicUsize::new(0),
             behind_bytes: AtomicUsize::new(0),
+            unreadable: AtomicBool::new(false),
         }
     }
 

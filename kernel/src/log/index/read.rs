@@ -1,6 +1,9 @@
 //! Reads over tail and file as one.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::atomic::Ordering,
+};
 
 use super::{
     Index,
@@ -40,12 +43,24 @@ enum Name<'a> {
 }
 
 impl Index {
+    /// One read of the file, whose failure is remembered.
+    fn reading<T>(&self, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        guarded(read).inspect_err(|_| self.unreadable.store(true, Ordering::Release))
+    }
+
+    /// Whether a read of the index has failed since it was opened. What it says of the rest of the log is then
+    /// not to be relied on, whatever its memory still holds.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Acquire)
+    }
+
     /// The position of a record.
     ///
     /// # Errors
     /// When the index file cannot be read.
     pub fn sequence_of(&self, id: &RecordId) -> Result<Option<u64>, StoreError> {
-        guarded(|| {
+        self.reading(|| {
             let base = {
                 let tail = self.tail();
                 if let Some(sequence) = tail.by_id(id) {
@@ -75,7 +90,7 @@ impl Index {
     }
 
     fn named(&self, name: &Name<'_>, range: Range) -> Result<Vec<u64>, StoreError> {
-        guarded(|| {
+        self.reading(|| {
             let (base, recent) = {
                 let tail = self.tail();
                 let sequences = match name {
@@ -135,7 +150,7 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn clock_holder(&self, thread: &str, actor: &str, clock: u64) -> Result<Option<u64>, StoreError> {
-        guarded(|| {
+        self.reading(|| {
             if let Some(sequence) = self.tail().member(thread, actor).and_then(|clocks| clocks.get(&clock)) {
                 return Ok(Some(*sequence));
             }
@@ -152,7 +167,7 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn highest_clock(&self, thread: &str, actor: &str) -> Result<Option<u64>, StoreError> {
-        guarded(|| {
+        self.reading(|| {
             // Held until it is kept: no record comes in between that it would miss.
             let mut highest = self.highest();
             if let Some(known) = highest.get(thread, actor) {
@@ -181,7 +196,7 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn summary(&self, thread: &str) -> Result<Option<Summary>, StoreError> {
-        guarded(|| {
+        self.reading(|| {
             let recent = self.recent(thread);
             let view = self.store.view();
             let number = view.thread_number(thread)?;
@@ -201,7 +216,7 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn participants(&self, thread: &str, limit: usize) -> Result<Vec<Participant>, StoreError> {
-        guarded(|| {
+        self.reading(|| {
             let recent = self.recent(thread);
             let view = self.store.view();
             let number = view.thread_number(thread)?;
@@ -235,7 +250,7 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn threads(&self, after: u64, limit: usize) -> Result<Vec<Summary>, StoreError> {
-        guarded(|| {
+        self.reading(|| {
             let (base, recent) = {
                 let tail = self.tail();
                 (tail.base, tail.threads_after(after))
@@ -267,7 +282,7 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn tasks(&self, after: u64, limit: usize) -> Result<Vec<Summary>, StoreError> {
-        guarded(|| {
+        self.reading(|| {
             let (base, openers): (u64, Vec<(u64, std::sync::Arc<str>)>) = {
                 let tail = self.tail();
                 let openers = tail.task_openers.iter().filter(|s| **s > after);
@@ -299,7 +314,7 @@ impl Index {
     /// # Errors
     /// As above.
     pub fn record_counts(&self) -> Result<[u64; 4], StoreError> {
-        guarded(|| {
+        self.reading(|| {
             let tail = self.tail();
             let view = self.store.view();
             // A batch may be in the file and not yet dropped from the tail.
