@@ -35,6 +35,11 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// Whether the index of one thread leads to all that it lets through.
+    pub(crate) fn is_of_one_thread(&self) -> bool {
+        self.threads.len() == 1
+    }
+
     pub(crate) fn passes(&self, stored: &StoredRecord, viewer: &Viewer) -> bool {
         let record = &stored.record;
         viewer.extent(&record.thread) != Extent::None
