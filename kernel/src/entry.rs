@@ -1,12 +1,12 @@
 //! One record of a commit as it is encoded, read where it lies: a walk over the log looks at most records without
 //! keeping anything of them.
 //!
-//! The encoding is postcard's, which `commit::encode_entry` writes. It is read by hand because a general decoder
-//! takes ids byte by byte and parents into a list of their own.
+//! The encoding is postcard's, which `commit::encode_entry` writes.
 
 use crate::{
     canonical::TooLong,
     commit::DecodeError,
+    encoded::Input,
     id::RecordId,
     limits,
     record::{
@@ -43,9 +43,9 @@ impl<'a> EntryRef<'a> {
     /// [`DecodeError::Malformed`].
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let malformed = DecodeError::Malformed;
-        let mut input = Input(bytes);
+        let mut input = Input::new(bytes);
         let wire = Wire::read(&mut input).ok_or(malformed("record encoding"))?;
-        if !input.0.is_empty() {
+        if !input.is_empty() {
             return Err(malformed("bytes after a record"));
         }
         let Wire { entry, signature } = wire;
@@ -216,78 +216,5 @@ impl<'a> Wire<'a> {
         };
         let signature = input.optional(|i| Some((i.bytes()?, i.text()?)))?;
         Some(Self { entry, signature })
-    }
-}
-
-/// What is left of the bytes, read as postcard reads them; `None` where they are not what they should be.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*byte)
-    }
-
-    /// Seven bits a byte, the lowest first; nothing above 64 bits.
-    fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return (shift < 63 || byte <= 1).then_some(number);
-            }
-        }
-        None
-    }
-
-    /// The position of an enum's value, which is written as a number of 32 bits.
-    fn variant(&mut self) -> Option<usize> {
-        let before = self.0.len();
-        let number = u32::try_from(self.number()?).ok()?;
-        (before - self.0.len() <= 5).then_some(usize::try_from(number).ok()?)
-    }
-
-    fn length(&mut self) -> Option<usize> {
-        usize::try_from(self.number()?).ok()
-    }
-
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        let (array, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(array)
-    }
-
-    fn arrays<const N: usize>(&mut self) -> Option<&'a [[u8; N]]> {
-        let count = self.length()?;
-        Some(self.take(count.checked_mul(N)?)?.as_chunks().0)
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.length()?;
-        self.take(length)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes()?).ok()
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        match self.byte()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
-    }
-
-    fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        if self.flag()? { read(self).map(Some) } else { Some(None) }
     }
 }

@@ -9,6 +9,7 @@
 pub mod canonical;
 pub mod commit;
 pub mod draft;
+mod encoded;
 pub mod entry;
 pub mod id;
 pub mod identity;

@@ -168,7 +168,9 @@ fn write_number(out: &mut String, number: u64) {
 }
 
 fn write_string(out: &mut String, text: &str) {
-    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+    // Through all of it, rather than to the first: that is several bytes at a time.
+    let special = |b: u8| b < b' ' || b == b'"' || b == b'\\';
+    if !text.bytes().fold(false, |found, b| found | special(b)) {
         out.push('"');
         out.push_str(text);
         out.push('"');

@@ -143,7 +143,7 @@ impl Reader {
         let Some((first, bytes)) = self.row_at(sequence)? else { return Ok(None) };
         let piece = Piece::decode(bytes.value()).map_err(damaged(sequence))?;
         let entry = piece.entry(first, sequence).map_err(damaged(sequence))?;
-        Ok(entry.map(|entry| entry.to_stored(sequence, piece.committed_at())))
+        Ok(entry.map(|entry| entry.to_stored(sequence, piece.start.committed_at)))
     }
 
     /// The records at positions that are known to exist.
@@ -191,10 +191,15 @@ impl Reader {
         let wanted = sequence.saturating_add(1);
         let Some((start, _)) = self.row_at(wanted)? else { return Ok(()) };
         self.walk(start, u64::MAX, &mut |first, bytes| {
-            let piece = Piece::decode(bytes).map_err(damaged(first))?;
-            for at in first.max(wanted)..first.saturating_add(piece.records.len() as u64) {
-                let Some(entry) = piece.entry(first, at).map_err(damaged(at))? else { break };
-                if !visit(at, piece.committed_at(), &entry) {
+            let (start, records) = Piece::walk(bytes).map_err(damaged(first))?;
+            for (i, record) in records.enumerate() {
+                let at = first.saturating_add(i as u64);
+                let record = record.map_err(damaged(at))?;
+                if at < wanted {
+                    continue;
+                }
+                let entry = EntryRef::decode(record).map_err(damaged(at))?;
+                if !visit(at, start.committed_at, &entry) {
                     return Ok(false);
                 }
             }
@@ -208,7 +213,7 @@ impl Reader {
     /// As above.
     pub fn commit_of(&self, sequence: u64) -> Result<Option<CommitInfo>, StoreError> {
         let Some((_, bytes)) = self.row_at(sequence)? else { return Ok(None) };
-        let first = Piece::decode(bytes.value()).map_err(damaged(sequence))?.commit_first;
+        let first = Piece::decode(bytes.value()).map_err(damaged(sequence))?.start.commit_first;
         let info = self.commit_at(first)?;
         Ok(Some(info).filter(|c| sequence <= c.last_sequence))
     }
@@ -217,11 +222,11 @@ impl Reader {
         let missing = || StoreError::Damaged(format!("the commit at record {first} has no start"));
         let bytes = self.row_from(first)?.ok_or_else(missing)?;
         let piece = Piece::decode(bytes.value()).map_err(damaged(first))?;
-        let header = piece.header.filter(|h| h.count > 0).ok_or_else(missing)?;
+        let header = piece.start.header.filter(|h| h.count > 0).ok_or_else(missing)?;
         Ok(CommitInfo {
             first_sequence: first,
             last_sequence: first.saturating_add(header.count - 1),
-            committed_at: piece.committed_at(),
+            committed_at: piece.start.committed_at,
             chain: header.chain,
         })
     }
@@ -234,7 +239,7 @@ impl Reader {
         let Some((last, bytes)) = self.row_at(u64::MAX)? else { return Ok(Head::EMPTY) };
         let piece = Piece::decode(bytes.value()).map_err(damaged(last))?;
         let end = last.saturating_add((piece.records.len() as u64).saturating_sub(1));
-        let info = self.commit_at(piece.commit_first)?;
+        let info = self.commit_at(piece.start.commit_first)?;
         if info.last_sequence != end {
             return Err(StoreError::Damaged(format!(
                 "the last commit ends at {end}, not at {}",
@@ -265,10 +270,10 @@ impl Reader {
         let mut records: Vec<Vec<u8>> = Vec::new();
         self.walk(first, info.last_sequence, &mut |at, bytes| {
             let piece = Piece::decode(bytes).map_err(damaged(at))?;
-            let in_place = piece.commit_first == first
+            let in_place = piece.start.commit_first == first
                 && at == first + records.len() as u64
-                && piece.committed_at() == info.committed_at
-                && (piece.header.is_some() == (at == first));
+                && piece.start.committed_at == info.committed_at
+                && (piece.start.header.is_some() == (at == first));
             if !in_place {
                 return Err(StoreError::Damaged(format!("a piece at record {at} is out of place")));
             }

@@ -7,10 +7,11 @@
 //! The engine gives a row that is alone in its page a power of two of pages, so pieces are cut to fill these. Where they
 //! are cut is no part of the format: a reader takes pieces as they are.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     commit::{Chain, DecodeError},
+    encoded::Input,
     entry::EntryRef,
     time::UnixMillis,
 };
@@ -30,7 +31,7 @@ const SHELL_BYTES: usize = 80;
 const LENGTH_BYTES: usize = 3;
 
 /// What only the first piece of a commit has.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct CommitHeader {
     /// Records in the commit.
     pub count: u64,
@@ -39,34 +40,89 @@ pub(super) struct CommitHeader {
 }
 
 /// One row.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Piece<'a> {
+    /// What stands before its records.
+    pub start: PieceStart,
+    /// Encoded records.
+    pub records: Vec<&'a [u8]>,
+}
+
+/// What stands before the records of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PieceStart {
     /// Position of the commit's first record.
     pub commit_first: u64,
     /// The commit's time.
-    pub committed_at_ms: u64,
+    pub committed_at: UnixMillis,
     /// In the commit's first piece.
     pub header: Option<CommitHeader>,
-    /// Encoded records.
-    #[serde(borrow)]
-    pub records: Vec<&'a serde_bytes::Bytes>,
 }
+
+/// What [`Piece::decode`] reads.
+#[derive(Serialize)]
+struct PieceWire<'a> {
+    commit_first: u64,
+    committed_at_ms: u64,
+    header: Option<CommitHeader>,
+    records: &'a [&'a serde_bytes::Bytes],
+}
+
+/// The encoded records of a row, in order, each read when it is asked for: a walk then goes through memory once, from
+/// its beginning to its end. An error where the row is not what it should be, and nothing after it.
+pub(super) struct Records<'a> {
+    input: Input<'a>,
+    left: u64,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<&'a [u8], DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            let rest = std::mem::take(&mut self.input);
+            return (!rest.is_empty()).then_some(Err(MALFORMED));
+        }
+        let record = self.input.bytes();
+        self.left = if record.is_some() { self.left - 1 } else { 0 };
+        if record.is_none() {
+            self.input = Input::default();
+        }
+        Some(record.ok_or(MALFORMED))
+    }
+}
+
+const MALFORMED: DecodeError = DecodeError::Malformed("row encoding");
+
+/// Of a row's records, so many are made room for before they are seen.
+const RECORDS_AT_FIRST: usize = 32;
 
 impl<'a> Piece<'a> {
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        match postcard::take_from_bytes(bytes) {
-            Ok((piece, [])) => Ok(piece),
-            _ => Err(DecodeError::Malformed("row encoding")),
+        let (start, all) = Self::walk(bytes)?;
+        let mut records = Vec::with_capacity(RECORDS_AT_FIRST);
+        for record in all {
+            records.push(record?);
         }
+        Ok(Self { start, records })
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        // Writing to a growing vector cannot fail.
-        postcard::to_stdvec(self).unwrap_or_default()
+    /// The same with its records one after the other.
+    pub(super) fn walk(bytes: &'a [u8]) -> Result<(PieceStart, Records<'a>), DecodeError> {
+        let mut input = Input::new(bytes);
+        let (start, left) = Self::read(&mut input).ok_or(MALFORMED)?;
+        Ok((start, Records { input, left }))
     }
 
-    pub(super) fn committed_at(&self) -> UnixMillis {
-        UnixMillis(self.committed_at_ms)
+    fn read(input: &mut Input<'a>) -> Option<(PieceStart, u64)> {
+        let start = PieceStart {
+            commit_first: input.number()?,
+            committed_at: UnixMillis(input.number()?),
+            header: input.optional(|i| {
+                Some(CommitHeader { count: i.number()?, chain: Chain::from_bytes(*i.array()?) })
+            })?,
+        };
+        Some((start, input.number()?))
     }
 
     /// The record at `sequence`, where the piece starts at `first`. `None` beyond its end.
@@ -110,15 +166,19 @@ pub(super) fn cut(
             .unwrap_or(rest.len())
             .max(1);
         let (taken, left) = rest.split_at(count);
-        let piece = Piece {
+        let bytes = taken.iter().map(|r| space(r)).sum::<usize>();
+        let header = (at == first_sequence).then_some(CommitHeader { count: records.len() as u64, chain });
+        let wire = PieceWire {
             commit_first: first_sequence,
             committed_at_ms: committed_at.0,
-            header: (at == first_sequence).then_some(CommitHeader { count: records.len() as u64, chain }),
-            records: taken.iter().map(|r| serde_bytes::Bytes::new(r)).collect(),
+            header,
+            records: &taken.iter().map(|r| serde_bytes::Bytes::new(r)).collect::<Vec<_>>(),
         };
-        rows.push((at, piece.encode()));
+        // Writing to a growing vector cannot fail.
+        let row = postcard::to_extend(&wire, Vec::with_capacity(bytes + SHELL_BYTES)).unwrap_or_default();
+        rows.push((at, row));
         at += count as u64;
-        unwritten -= taken.iter().map(|r| space(r)).sum::<usize>();
+        unwritten -= bytes;
         rest = left;
     }
     rows
@@ -126,7 +186,63 @@ pub(super) fn cut(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
     use super::*;
+
+    /// The layout of a row, for a decoder that knows nothing of it.
+    #[derive(Deserialize)]
+    struct Layout<'a> {
+        commit_first: u64,
+        committed_at_ms: u64,
+        header: Option<(u64, Chain)>,
+        #[serde(borrow)]
+        records: Vec<&'a serde_bytes::Bytes>,
+    }
+
+    fn by_postcard(bytes: &[u8]) -> Option<Piece<'_>> {
+        let (row, rest) = postcard::take_from_bytes::<Layout<'_>>(bytes).ok()?;
+        let start = PieceStart {
+            commit_first: row.commit_first,
+            committed_at: UnixMillis(row.committed_at_ms),
+            header: row.header.map(|(count, chain)| CommitHeader { count, chain }),
+        };
+        rest.is_empty().then(|| Piece { start, records: row.records.iter().map(|r| &***r).collect() })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// What is read by hand is what a decoder of postcard reads, whatever became of the bytes.
+        #[test]
+        fn a_row_is_read_as_postcard_reads_it(
+            records in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..6),
+            (first, at) in (1..u64::MAX / 2, any::<u64>()),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..5), 100),
+        ) {
+            for (_, row) in cut(first, UnixMillis(at), Chain::GENESIS, &records) {
+                prop_assert_eq!(Piece::decode(&row).ok(), by_postcard(&row));
+                prop_assert!(Piece::decode(&row).is_ok());
+                for (place, byte, how) in &changes {
+                    let mut changed = row.clone();
+                    let at = place.index(row.len());
+                    match how {
+                        0 => changed[at] = *byte,
+                        1 => changed.truncate(at),
+                        2 => changed.insert(at, *byte),
+                        // A number in more bytes than it needs.
+                        3 => {
+                            changed[at] |= 0x80;
+                            changed.splice(at + 1..at + 1, vec![0x80; usize::from(byte % 10)].into_iter().chain([byte % 3]));
+                        }
+                        _ => changed.push(*byte),
+                    }
+                    prop_assert_eq!(Piece::decode(&changed).ok(), by_postcard(&changed));
+                }
+            }
+        }
+    }
 
     /// How many records of one length each piece has, and how many bytes.
     fn pieces(count: usize, bytes: usize) -> Vec<(usize, usize)> {
@@ -137,8 +253,11 @@ mod tests {
             .iter()
             .map(|(sequence, row)| {
                 let piece = Piece::decode(row).unwrap();
-                assert_eq!((*sequence, piece.commit_first, piece.committed_at()), (next, first, at));
-                assert_eq!(piece.header.map(|h| h.count), (next == first).then_some(count as u64));
+                assert_eq!(
+                    (*sequence, piece.start.commit_first, piece.start.committed_at),
+                    (next, first, at)
+                );
+                assert_eq!(piece.start.header.map(|h| h.count), (next == first).then_some(count as u64));
                 next += piece.records.len() as u64;
                 (piece.records.len(), row.len())
             })
