@@ -93,14 +93,14 @@ impl Floor {
 }
 
 /// What floors are made of, the lowest first.
-const MADE: [Made; 3] = [Made::Bare, Made::Hyper, Made::Records];
+const MADE: [Made; 4] = [Made::Bare, Made::Hyper, Made::Records, Made::Log];
 
 /// What a floor of something is called.
 fn name(made: Made, what: &str) -> String {
     format!("{} {what}", made.name()).trim_end().to_owned()
 }
 
-/// A bare loop and the library, which do one thing; and the library with records, where these are appended.
+/// A bare loop and the library, which do one thing; and the library with records and with the log, where these are appended.
 pub(crate) struct Floors {
     /// What they do, where a group has floors of several things.
     what: &'static str,

@@ -17,6 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tikv_jemallocator::Jemalloc;
+
+/// The one that `spl` has: what is measured in this process is measured as it runs there, and floors have no worse one.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 /// How much a benchmark does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {

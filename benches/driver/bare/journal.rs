@@ -37,11 +37,10 @@ impl Journal {
     }
 }
 
-/// Has a thread put into the journal what is sent to it, until nobody can send any more or it fails; nobody is told of
-/// anything from then on. `put` appends the bytes of one to a group, `tell` gets whoever waits for what was written together.
+/// Has a thread write what is sent to it, a group at a time, until nobody can send any more or it fails; nobody is told of
+/// anything from then on. `write` makes a group last, `tell` gets whoever waits for what was written together.
 pub(super) fn committer<B, W>(
-    mut journal: Journal,
-    mut put: impl FnMut(&mut Vec<u8>, B) -> io::Result<()> + Send + 'static,
+    mut write: impl FnMut(Vec<B>) -> io::Result<()> + Send + 'static,
     mut tell: impl FnMut(Vec<W>) + Send + 'static,
 ) -> io::Result<mpsc::Sender<(B, W)>>
 where
@@ -50,23 +49,30 @@ where
 {
     let (queue, waiting) = mpsc::channel::<(B, W)>();
     std::thread::Builder::new().spawn(move || {
-        let mut group = Vec::new();
         while let Ok(first) = waiting.recv() {
-            group.clear();
-            let mut told = Vec::new();
-            for (what, who) in std::iter::once(first).chain(waiting.try_iter()) {
-                if put(&mut group, what).is_err() {
-                    return;
-                }
-                told.push(who);
-            }
-            if journal.append(&group).is_err() {
+            let (group, told) = std::iter::once(first).chain(waiting.try_iter()).unzip();
+            if write(group).is_err() {
                 return;
             }
             tell(told);
         }
     })?;
     Ok(queue)
+}
+
+impl Journal {
+    /// Writes groups whose parts `put` appends to a group's bytes.
+    pub(super) fn writer<B>(
+        mut self,
+        mut put: impl FnMut(&mut Vec<u8>, B) -> io::Result<()>,
+    ) -> impl FnMut(Vec<B>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        move |group| {
+            bytes.clear();
+            group.into_iter().try_for_each(|one| put(&mut bytes, one))?;
+            self.append(&bytes)
+        }
+    }
 }
 
 /// Puts bytes as they are.
@@ -85,7 +91,7 @@ mod tests {
         let path = directory.path().join("journal");
         let (tell, told) = mpsc::channel();
         let journal = Journal::create(&path).unwrap();
-        let queue = committer(journal, as_sent, move |list| tell.send(list).unwrap()).unwrap();
+        let queue = committer(journal.writer(as_sent), move |list| tell.send(list).unwrap()).unwrap();
         for who in 0..3 {
             queue.send((b"ab", who)).unwrap();
         }

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     io,
     net::TcpListener,
+    path::Path,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, mpsc},
     task::{Context, Poll},
@@ -17,9 +18,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use spl_benches::behind::Behind;
 use spl_kernel::{
-    commit::{Head, encode_commit, encode_entry},
+    commit::{Commit, Entry, Head, encode_commit, encode_entry},
     draft::Draft,
+    log::{Log, LogSource, NewCommit},
     record::{Origin, Provenance},
     refusal::Refusal,
 };
@@ -79,7 +82,10 @@ pub(super) struct Append {
 
 impl Append {
     pub(super) fn new(script: &Script, journal: Journal) -> Outcome<Self> {
-        Ok(Self { answer: Prepared::parse(&script.answer)?, queue: committer(journal, as_sent, tell)? })
+        Ok(Self {
+            answer: Prepared::parse(&script.answer)?,
+            queue: committer(journal.writer(as_sent), tell)?,
+        })
     }
 }
 
@@ -101,29 +107,62 @@ impl Service for Append {
 }
 
 /// Gives a request its answer when the record that it holds is in the file: checked and brought into its canonical form,
-/// named by its SHA-256, encoded as a commit and chained to the one before. That is what every record owes to the protocol;
-/// nobody could ever find one again, or know whether it came twice.
+/// named by its SHA-256, encoded as a commit and chained to the one before. That is what every record owes to the protocol.
 pub(super) struct Records {
     answer: Prepared,
     queue: mpsc::Sender<(Draft, oneshot::Sender<()>)>,
 }
 
 impl Records {
+    /// In a file: nobody could ever find one again, or know whether it came twice.
     pub(super) fn new(script: &Script, journal: Journal) -> Outcome<Self> {
         let mut head = Head::EMPTY;
-        let chained = move |group: &mut Vec<u8>, draft: Draft| {
-            let sequence = head.sequence + 1;
-            let id = draft.id_at(sequence).map_err(unfit)?;
-            let provenance = Provenance::without_credential(Origin::Posted);
-            let record = encode_entry(&draft.into_record(id, sequence), &provenance);
-            let commit = encode_commit(sequence, head.committed_at, &[record]);
-            head = Head { sequence, chain: head.chain.after(&commit), ..head };
-            group.extend_from_slice(&commit);
+        let write = journal.writer(move |group, draft| {
+            let commit = commit_of(head, draft)?.commit;
+            let records: Vec<_> =
+                commit.entries.iter().map(|entry| encode_entry(&entry.record, &entry.provenance)).collect();
+            let bytes = encode_commit(commit.first_sequence, head.committed_at, &records);
+            head = Head { sequence: commit.first_sequence, chain: head.chain.after(&bytes), ..head };
+            group.extend_from_slice(&bytes);
             group.extend_from_slice(head.chain.as_bytes());
             Ok(())
-        };
-        Ok(Self { answer: Prepared::parse(&script.answer)?, queue: committer(journal, chained, tell)? })
+        });
+        Ok(Self { answer: Prepared::parse(&script.answer)?, queue: committer(write, tell)? })
     }
+
+    /// In the log of `spl` with its indexes, where each can be found by its id, thread, actor and clock. Nobody asks who
+    /// sent it, which clock is the next one, or whether the disk has room, and nobody else is told.
+    pub(super) fn found(script: &Script, directory: &Path) -> Outcome<Self> {
+        let source = LogSource::File(directory.join("log.redb"));
+        // For as long as the process.
+        let log: &'static Log = Box::leak(Box::new(Log::open(source, &mut |_, _| {})?));
+        let behind: &'static Behind = Box::leak(Box::default());
+        std::thread::spawn(move || std::thread::scope(|scope| behind.follow(scope, log)));
+        let write = move |drafts: Vec<Draft>| {
+            let head = log.head();
+            let mut next = head;
+            let one = |draft| {
+                let commit = commit_of(next, draft);
+                next.sequence += 1;
+                commit
+            };
+            let commits = drafts.into_iter().map(one).collect::<io::Result<Vec<_>>>()?;
+            log.append(head, commits).map_err(io::Error::other)?;
+            behind.appended(log);
+            Ok(())
+        };
+        Ok(Self { answer: Prepared::parse(&script.answer)?, queue: committer(write, tell)? })
+    }
+}
+
+/// A commit of one record, which has its position as its clock.
+fn commit_of(head: Head, draft: Draft) -> io::Result<NewCommit> {
+    let (sequence, facts) = (head.sequence + 1, draft.facts.clone());
+    let id = draft.id_at(sequence).map_err(unfit)?;
+    let provenance = Provenance::without_credential(Origin::Posted);
+    let entry = Entry { record: draft.into_record(id, sequence), provenance };
+    let commit = Commit { first_sequence: sequence, committed_at: head.committed_at, entries: vec![entry] };
+    Ok(NewCommit { commit, facts: vec![facts] })
 }
 
 fn unfit(refusal: Refusal) -> io::Error {

@@ -4,7 +4,7 @@
 //!
 //! One kind is an event loop on one thread (and one that syncs, where something is to last) without any library but a parser of heads; the other is the library that
 //! `spl` is built on. Neither knows who asks, what is asked, or what it says: it says what `spl` said before. A third does
-//! for a record what no server of this protocol can leave out.
+//! for a record what no server of this protocol can leave out, and a fourth keeps it as `spl` does.
 
 mod epoll;
 mod http;
@@ -47,6 +47,8 @@ pub(crate) enum Made {
     Hyper,
     /// The same, and what is appended is made a record first
     Records,
+    /// The same, and it can be found: the log of `spl`, with its indexes
+    Log,
 }
 
 impl Made {
@@ -56,6 +58,7 @@ impl Made {
             Self::Bare => "bare",
             Self::Hyper => "hyper",
             Self::Records => "hyper, records",
+            Self::Log => "hyper, log",
         }
     }
 }
@@ -129,7 +132,8 @@ fn serve(duty: Duty, made: Made, listener: TcpListener, script: Script, director
         (Made::Records, Duty::Append) => {
             library::serve(listener, library::Records::new(&script, journal()?)?)
         }
-        (Made::Records, Duty::Answer | Duty::Fanout) => Err("records are only appended".into()),
+        (Made::Log, Duty::Append) => library::serve(listener, library::Records::found(&script, directory)?),
+        (Made::Records | Made::Log, Duty::Answer | Duty::Fanout) => Err("records are only appended".into()),
     }
 }
 
@@ -212,20 +216,25 @@ mod tests {
 
     #[test]
     fn what_is_answered_is_a_record_in_the_file() {
-        let (port, directory) = start(Duty::Append, Made::Records);
-        let record = r#"{"thread":"t","actor":"did:a:b","act":"KNOW","body":{"a": 1}}"#;
-        let length = record.len();
-        for _ in 0..2 {
+        for (made, file) in [(Made::Records, "journal"), (Made::Log, "log.journal")] {
+            let (port, directory) = start(Duty::Append, made);
+            let record = r#"{"thread":"t","actor":"did:a:b","act":"KNOW","body":{"a": 1}}"#;
+            let length = record.len();
+            for _ in 0..3 {
+                let mut socket = connect(port);
+                write!(socket, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{record}")
+                    .unwrap();
+                read_until(&mut socket, "\r\n\r\nok");
+            }
+            let written = std::fs::read(directory.path().join(file)).unwrap();
+            // The first group of a log is not for its journal.
+            let there = if made == Made::Log { 2 } else { 3 };
+            assert_eq!(memchr::memmem::find_iter(&written, r#"{"a":1}"#).count(), there, "{made:?}");
+            // What is no record is not answered.
             let mut socket = connect(port);
-            write!(socket, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{record}").unwrap();
-            read_until(&mut socket, "\r\n\r\nok");
+            socket.write_all(POST).unwrap();
+            assert_eq!(socket.read(&mut [0; 10]).unwrap_or(0), 0, "{made:?}");
         }
-        let written = std::fs::read(directory.path().join("journal")).unwrap();
-        assert_eq!(memchr::memmem::find_iter(&written, r#"{"a":1}"#).count(), 2);
-        // What is no record is not answered.
-        let mut socket = connect(port);
-        socket.write_all(POST).unwrap();
-        assert_eq!(socket.read(&mut [0; 10]).unwrap_or(0), 0);
     }
 
     #[test]

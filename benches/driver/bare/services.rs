@@ -40,7 +40,7 @@ pub(super) struct Append {
 impl Append {
     pub(super) fn new(script: Script, journal: Journal, waker: Waker) -> io::Result<Self> {
         let (tell, written) = mpsc::channel();
-        let queue = committer(journal, as_sent, move |list| {
+        let queue = committer(journal.writer(as_sent), move |list| {
             // Without anybody who listens there is nobody to wake either.
             let _ = tell.send(list).is_ok() && waker.wake().is_ok();
         })?;
