@@ -211,3 +211,33 @@ impl Plain {
         self.0.find(prefix(id), |(key, _)| key == id).map(|(_, entry)| entry)
     }
 }
+
+/// Beside the floor's table: the actors that each account lists, one text an account, found by the account's number.
+#[derive(Debug, Clone)]
+pub struct Listed(Vec<Box<str>>);
+
+impl Listed {
+    /// Those of all accounts that have tokens.
+    #[must_use]
+    pub fn of(world: &World) -> Self {
+        let mut all: Vec<Box<str>> = Vec::new();
+        for row in world.tokens.rows() {
+            let token = world.live_token(&row.id, NOW).expect("a live one");
+            let number = token.account().number as usize;
+            if all.len() <= number {
+                all.resize(number + 1, Box::default());
+            }
+            if all[number].is_empty() {
+                all[number] = token.account().actors.join("\n").into();
+            }
+        }
+        Self(all)
+    }
+
+    /// Whether a token's account lists an actor.
+    #[inline]
+    #[must_use]
+    pub fn has(&self, entry: &Entry, actor: &str) -> bool {
+        self.0[entry.account as usize].split('\n').any(|listed| listed == actor)
+    }
+}

@@ -1,6 +1,7 @@
 //! The check of a bearer token against state as the server keeps it, folded from records: 1,000 to a million
 //! tokens, one reader and two, alone and beside a writer that mints 1,000 a second. Floor: SHA-256 of the token
-//! and one lookup in a plain hash table of as many.
+//! and one lookup in a plain hash table of as many; and beside it the same with a lookup of the actors of the token's
+//! account, which no check of a claim can leave out.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run has no result")]
 
@@ -14,9 +15,9 @@ use arc_swap::{ArcSwap, Cache};
 use criterion::{Criterion, criterion_group, criterion_main};
 use spl_benches::{
     Size, Steal, quantile,
-    readers::{Minter, Window, mint, window},
+    readers::{Minter, mint, window},
     report, spread,
-    tokens::{Book, GATE, NOW, Plain, Probe, Probes},
+    tokens::{Book, GATE, Listed, NOW, Plain, Probe, Probes},
     turns::{Side, ratios, side},
 };
 use spl_kernel::record::StoredRecord;
@@ -67,8 +68,19 @@ fn publishing<'a>(published: &'a ArcSwap<World>) -> Vec<Side<'a>> {
 
 fn sides<'a>(published: &'a ArcSwap<World>, plain: &'a Plain) -> Vec<Side<'a>> {
     let index = World::clone(&published.load());
+    let listed = Listed::of(&index);
+    let with_actors = listed.clone();
     let mut sides = vec![
         side("the floor again (control)", |p| assert!(plain.get(&TokenId::of(p.token)).is_some())),
+        // What a claim costs whoever keeps actors at all: they lie elsewhere, and where is known from the entry.
+        side("the floor, and the first actor", move |p| {
+            let entry = plain.get(&TokenId::of(p.token)).expect("a token");
+            assert!(listed.has(entry, p.first));
+        }),
+        side("the floor, and any actor", move |p| {
+            let entry = plain.get(&TokenId::of(p.token)).expect("a token");
+            assert!(with_actors.has(entry, p.any));
+        }),
         side("SHA-256 alone", |p| {
             black_box(TokenId::of(p.token));
         }),
@@ -114,30 +126,35 @@ fn beside_a_writer(
     };
     let floor = |p: Probe<'_>| assert!(plain.get(&TokenId::of(p.token)).is_some());
     let (mut rates, mut costs, mut floors, mut took) = (vec![], vec![], vec![], vec![]);
+    // What the writer takes of the processors whoever reads has to do without, however it reads.
+    let mut floor_rates = vec![];
     let before = minter.merges;
     for round in 0..size.rounds * 2 {
-        let records: Vec<StoredRecord> = (0..time.as_millis()).map(|_| book.mint()).collect();
-        let with = |minter: &mut Minter, took: &mut Vec<f64>| -> Window {
-            window(lists, time, check, |stop| mint(minter, &records, took, stop))
-        };
-        let without = || window(lists, time, check, |_| ());
-        let (with, without) = if round % 2 == 0 {
-            let with = with(&mut minter, &mut took);
-            (with, without())
-        } else {
-            let without = without();
-            (with(&mut minter, &mut took), without)
-        };
-        let floor = window(lists, time, floor, |_| ());
+        let mut minted = || -> Vec<StoredRecord> { (0..time.as_millis()).map(|_| book.mint()).collect() };
+        let records = [minted(), minted()];
+        let mut with_and_without = [None; 4];
+        let turns = if round % 2 == 0 { [0, 1, 2, 3] } else { [3, 2, 1, 0] };
+        for turn in turns {
+            with_and_without[turn] = Some(match turn {
+                0 => window(lists, time, check, |stop| mint(&mut minter, &records[0], &mut took, stop)),
+                1 => window(lists, time, check, |_| ()),
+                2 => window(lists, time, floor, |_| ()),
+                _ => window(lists, time, floor, |stop| mint(&mut minter, &records[1], &mut took, stop)),
+            });
+        }
+        let [with, without, floor, floor_with] =
+            with_and_without.map(|window| window.expect("each had its turn"));
         rates.push(with.rate / without.rate);
         costs.push(without.cost / with.cost);
         floors.push(floor.cost / without.cost);
+        floor_rates.push(floor_with.rate / floor.rate);
     }
     let readers = lists.len();
     report(&format!(
-        "{what}, {readers} readers beside 1,000 mints/s over without: ratio {}, by processor time {}; over {readers} floors {}; {} minted, p50 {:.0} p99 {:.0} us, {} merges   {}",
+        "{what}, {readers} readers beside 1,000 mints/s over without: ratio {}, by processor time {}; the floor beside it {}; over {readers} floors {}; {} minted, p50 {:.0} p99 {:.0} us, {} merges   {}",
         spread(rates),
         spread(costs),
+        spread(floor_rates),
         spread(floors),
         took.len(),
         quantile(&mut took.clone(), 0.5) * 1e6,
