@@ -34,6 +34,32 @@ impl Chain {
         Self(*blake3::Hasher::new().update(&self.0).update(encoded_commit).finalize().as_bytes())
     }
 
+    /// The value after a commit of these encoded records, and how long [`encode_commit`] makes it: without making it.
+    #[must_use]
+    pub fn after_records<B: AsRef<[u8]>>(
+        &self,
+        first_sequence: u64,
+        committed_at: UnixMillis,
+        records: &[B],
+    ) -> (Self, usize) {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.0);
+        let mut length = 0;
+        let mut take = |bytes: &[u8]| {
+            hasher.update(bytes);
+            length += bytes.len();
+        };
+        let start = (FORMAT_VERSION, first_sequence, committed_at.0, records.len());
+        let mut room = [0; START_BYTES_MAX];
+        // Neither can be longer than that.
+        take(postcard::to_slice(&start, &mut room).unwrap_or_default());
+        for record in records {
+            take(postcard::to_slice(&record.as_ref().len(), &mut room).unwrap_or_default());
+            take(record.as_ref());
+        }
+        (Self(*hasher.finalize().as_bytes()), length)
+    }
+
     /// From raw bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
@@ -176,6 +202,9 @@ const ENTRY_BYTES: usize = 192;
 pub fn decode_entry(bytes: &[u8]) -> Result<(Record, Provenance), DecodeError> {
     Ok(EntryRef::decode(bytes)?.to_owned())
 }
+
+/// What stands before the records of a commit, at most: a byte and three numbers of up to ten.
+const START_BYTES_MAX: usize = 31;
 
 #[derive(Serialize)]
 struct CommitWire<'a> {

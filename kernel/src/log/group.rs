@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    NewCommit, TailEntry,
+    NewCommit,
     error::{AppendError, StoreError},
+    index::Fresh,
     pending::Rows,
     rows::cut,
 };
 use crate::{
-    commit::{Commit, Head, encode_commit, encode_entry},
+    commit::{Commit, Head, encode_entry},
     draft::BodyFacts,
     limits,
     record::StoredRecord,
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) rows: Rows,
-    pub(super) entries: Vec<TailEntry>,
+    pub(super) fresh: Vec<Fresh>,
     pub(super) stored: Vec<Vec<Arc<StoredRecord>>>,
 }
 
@@ -28,18 +29,18 @@ impl Group {
     pub(super) fn encode(head: &Head, commits: Vec<NewCommit>) -> Result<Self, AppendError> {
         let mut after = *head;
         let mut rows = Vec::with_capacity(commits.len());
-        let mut entries = Vec::with_capacity(commits.len());
+        let mut fresh = Vec::with_capacity(commits.len());
         let mut written = Vec::with_capacity(commits.len());
         for NewCommit { commit, facts } in commits {
             check_follows(&after, &commit, &facts)?;
             let records: Vec<Vec<u8>> =
                 commit.entries.iter().map(|e| encode_entry(&e.record, &e.provenance)).collect();
-            let encoded = encode_commit(commit.first_sequence, commit.committed_at, &records);
-            if encoded.len() > limits::COMMIT_BYTES_MAX {
+            let (chain, length) =
+                after.chain.after_records(commit.first_sequence, commit.committed_at, &records);
+            if length > limits::COMMIT_BYTES_MAX {
                 let first = commit.first_sequence;
                 return Err(StoreError::Damaged(format!("commit {first} is longer than it may be")).into());
             }
-            let chain = after.chain.after(&encoded);
             rows.extend(cut(commit.first_sequence, commit.committed_at, chain, &records));
             after = Head {
                 sequence: after.sequence + commit.entries.len() as u64,
@@ -47,11 +48,15 @@ impl Group {
                 committed_at: commit.committed_at,
             };
             let stored = stored_records(commit);
-            entries.extend(stored.iter().zip(facts).map(|(s, f)| TailEntry::of(s, f, chain)));
+            fresh.extend(stored.iter().zip(facts).map(|(s, facts)| Fresh {
+                stored: s.clone(),
+                facts,
+                chain,
+            }));
             written.push(stored);
         }
         let rows = Rows::new(head.sequence + 1, head.chain, after, rows);
-        Ok(Self { rows, entries, stored: written })
+        Ok(Self { rows, fresh, stored: written })
     }
 }
 

@@ -162,7 +162,7 @@ impl Log {
         if commits.is_empty() {
             return Ok(Vec::new());
         }
-        let Group { rows, entries, stored } = Group::encode(&expected, commits)?;
+        let Group { rows, fresh, stored } = Group::encode(&expected, commits)?;
         let head = rows.after;
         match &mut *journal {
             // The first group is not for the journal: from then on chains differ, and a journal is of one log only.
@@ -174,7 +174,7 @@ impl Log {
             }
             _ => self.insert_directly(rows)?,
         }
-        self.index.push(entries);
+        self.index.push(fresh);
         self.visible.write().unwrap_or_else(PoisonError::into_inner).head = head;
         Ok(stored)
     }

@@ -19,7 +19,7 @@ use redb::{
 use super::{
     CACHE_BYTES, FORMAT_KEY, KNOWN_VERSION, Log, META, ROWS, Segments, SettledRows, Visible,
     error::{OpenError, StoreError, guarded},
-    index::{Index, Store, TailEntry},
+    index::{Fresh, Index, Store},
     journal::{
         Journal,
         header::Header,
@@ -329,7 +329,7 @@ fn open_index(
         let Some(last) = records.last().map(|r| r.sequence) else { break };
         let mut entries = Vec::with_capacity(records.len());
         let mut commit = None;
-        for stored in &records {
+        for stored in records {
             let known = commit.filter(|c: &super::CommitInfo| stored.sequence <= c.last_sequence);
             let info = match known {
                 Some(info) => info,
@@ -338,7 +338,7 @@ fn open_index(
                 })?,
             };
             commit = Some(info);
-            entries.push(TailEntry::read(stored, info.chain)?);
+            entries.push(Fresh::read(stored, info.chain)?);
         }
         index.push(entries);
         at = last;

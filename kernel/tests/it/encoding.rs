@@ -224,6 +224,8 @@ proptest! {
             prop_assert_eq!(decode_entry(bytes).unwrap(), (record.clone(), by.clone()));
         }
         let bytes = encode_commit(first, UnixMillis(at), &records);
+        let before = Chain::from_bytes([at as u8; 32]);
+        prop_assert_eq!(before.after_records(first, UnixMillis(at), &records), (before.after(&bytes), bytes.len()));
         let (committed_at, decoded) = decode_commit(&bytes).unwrap();
         prop_assert_eq!((committed_at, decoded.len()), (UnixMillis(at), entries.len()));
         for (i, (stored, (record, by))) in decoded.iter().zip(&entries).enumerate() {

@@ -117,7 +117,8 @@ fn a_replay_names_the_first_damaged_record() {
         names(replayed(&path, u64::MAX), 700);
     }
     change(&path, 650, |row| row.truncate(row.len() - 1));
-    names(replayed(&path, u64::MAX), 641);
+    // Of a row that ends too early only the last record is damaged.
+    names(replayed(&path, u64::MAX), 655);
 }
 
 /// A record whose clock, or all of it, is there before: an index would find one of the two only.

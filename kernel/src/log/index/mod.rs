@@ -32,6 +32,15 @@ use crate::{
 /// Records per transaction of a flush.
 pub const FLUSH_RECORDS: usize = 16_384;
 
+/// A record that has come into the log, and what the index keeps of it beside what it says itself.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub stored: Arc<StoredRecord>,
+    pub facts: BodyFacts,
+    /// The chain after its commit.
+    pub chain: Chain,
+}
+
 /// The index of one log.
 #[derive(Debug)]
 pub struct Index {
@@ -68,12 +77,13 @@ impl Index {
     }
 
     /// Takes in the records of committed commits, in order.
-    pub(super) fn push(&self, entries: impl IntoIterator<Item = TailEntry>) {
+    pub(super) fn push(&self, records: impl IntoIterator<Item = Fresh>) {
         let mut highest = self.highest();
         let mut tail = self.tail.write().unwrap_or_else(PoisonError::into_inner);
-        for entry in entries {
-            highest.wrote(&entry.thread, &entry.actor, entry.clock);
-            tail.push(entry);
+        for fresh in records {
+            let record = &fresh.stored.record;
+            highest.wrote(&record.thread, &record.actor, record.clock);
+            tail.push(fresh);
         }
         self.changed(&tail);
     }
@@ -111,32 +121,16 @@ impl Index {
     }
 }
 
-impl TailEntry {
-    /// What the index keeps of a stored record; `chain` is that of its commit.
-    #[must_use]
-    pub fn of(stored: &StoredRecord, facts: BodyFacts, chain: Chain) -> Self {
-        Self {
-            sequence: stored.sequence,
-            chain,
-            id: stored.record.id,
-            thread: stored.record.thread.as_str().into(),
-            actor: stored.record.actor.as_str().into(),
-            act: stored.record.act,
-            clock: stored.record.clock,
-            committed_at: stored.committed_at,
-            effect: facts.effect,
-            sees_opening: stored.provenance.sees_opening,
-        }
-    }
-
-    /// As [`Self::of`], with the facts read from the stored body.
+impl Fresh {
+    /// With the facts read from the stored body.
     ///
     /// # Errors
     /// When the stored body is not JSON.
-    pub(super) fn read(stored: &StoredRecord, chain: Chain) -> Result<Self, StoreError> {
+    pub(super) fn read(stored: StoredRecord, chain: Chain) -> Result<Self, StoreError> {
         let bounds = Bounds { levels: limits::BODY_LEVELS_MAX, values: limits::BODY_VALUES_MAX };
         let body = Json::parse(stored.record.body.as_bytes(), bounds)
             .map_err(|e| StoreError::Damaged(format!("the body of record {}: {e}", stored.sequence)))?;
-        Ok(Self::of(stored, BodyFacts::of(stored.record.act, &body), chain))
+        let facts = BodyFacts::of(stored.record.act, &body);
+        Ok(Self { stored: Arc::new(stored), facts, chain })
     }
 }

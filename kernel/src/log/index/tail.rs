@@ -1,11 +1,18 @@
 //! The recent part of the index, in memory.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
+    hash::RandomState,
     sync::Arc,
 };
 
+use hashbrown::hash_map::EntryRef;
+
+use super::Fresh;
 use crate::{commit::Chain, id::RecordId, record::Act, thread::Effect, time::UnixMillis};
+
+/// Its keys are of others' choice, so its hashes are not to be foreseen.
+type Map<K, V> = hashbrown::HashMap<K, V, RandomState>;
 
 /// What the index keeps of one record until it is in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,20 +41,39 @@ pub struct TailEntry {
 
 type Sequences = VecDeque<u64>;
 
+/// Clocks, and the positions that hold them.
+type Clocks = BTreeMap<u64, u64>;
+
+/// What the tail has of one thread.
+#[derive(Debug, Default)]
+struct Thread {
+    sequences: Sequences,
+    /// By actor.
+    members: Map<Arc<str>, Clocks>,
+}
+
 /// Entries after `base`, and ways into them.
 #[derive(Debug)]
 pub(super) struct Tail {
     /// Everything at or before this position is in the file.
     pub base: u64,
     entries: VecDeque<Arc<TailEntry>>,
-    by_id: HashMap<RecordId, u64>,
-    by_thread: HashMap<Arc<str>, Sequences>,
-    by_actor: HashMap<Arc<str>, Sequences>,
-    by_member: HashMap<(Arc<str>, Arc<str>), BTreeMap<u64, u64>>,
+    by_id: Map<RecordId, u64>,
+    by_thread: Map<Arc<str>, Thread>,
+    by_actor: Map<Arc<str>, Sequences>,
     /// Positions of INTENDs that may open a task.
     pub task_openers: VecDeque<u64>,
     /// What the entries hold in memory, roughly.
     bytes: usize,
+}
+
+/// The value under a name, made where there is none, and the name as it is kept: once, however many entries carry it.
+fn named<'a, V: Default>(map: &'a mut Map<Arc<str>, V>, name: &str) -> (Arc<str>, &'a mut V) {
+    let slot = match map.entry_ref(name) {
+        EntryRef::Occupied(slot) => slot,
+        EntryRef::Vacant(slot) => slot.insert_entry_with_key(name.into(), V::default()),
+    };
+    (slot.key().clone(), slot.into_mut())
 }
 
 /// Memory of an entry beside what its effect names: itself, its places in the maps, its names.
@@ -64,10 +90,9 @@ impl Tail {
         Self {
             base,
             entries: VecDeque::new(),
-            by_id: HashMap::new(),
-            by_thread: HashMap::new(),
-            by_actor: HashMap::new(),
-            by_member: HashMap::new(),
+            by_id: Map::default(),
+            by_thread: Map::default(),
+            by_actor: Map::default(),
             task_openers: VecDeque::new(),
             bytes: 0,
         }
@@ -81,19 +106,27 @@ impl Tail {
         self.entries.len()
     }
 
-    pub(super) fn push(&mut self, mut entry: TailEntry) {
-        // One allocation per name, however many entries carry it.
-        if let Some((name, _)) = self.by_thread.get_key_value(&entry.thread) {
-            entry.thread = name.clone();
-        }
-        if let Some((name, _)) = self.by_actor.get_key_value(&entry.actor) {
-            entry.actor = name.clone();
-        }
-        self.by_id.insert(entry.id, entry.sequence);
-        self.by_thread.entry(entry.thread.clone()).or_default().push_back(entry.sequence);
-        self.by_actor.entry(entry.actor.clone()).or_default().push_back(entry.sequence);
-        let member = (entry.thread.clone(), entry.actor.clone());
-        self.by_member.entry(member).or_default().insert(entry.clock, entry.sequence);
+    pub(super) fn push(&mut self, fresh: Fresh) {
+        let Fresh { stored, facts, chain } = fresh;
+        let (sequence, record) = (stored.sequence, &stored.record);
+        let (actor, of_actor) = named(&mut self.by_actor, &record.actor);
+        let (thread, of_thread) = named(&mut self.by_thread, &record.thread);
+        of_actor.push_back(sequence);
+        of_thread.sequences.push_back(sequence);
+        of_thread.members.entry(actor.clone()).or_default().insert(record.clock, sequence);
+        self.by_id.insert(record.id, sequence);
+        let entry = TailEntry {
+            sequence,
+            chain,
+            id: record.id,
+            thread,
+            actor,
+            act: record.act,
+            clock: record.clock,
+            committed_at: stored.committed_at,
+            effect: facts.effect,
+            sees_opening: stored.provenance.sees_opening,
+        };
         if entry.effect.opens_task {
             self.task_openers.push_back(entry.sequence);
         }
@@ -117,13 +150,16 @@ impl Tail {
             self.base = entry.sequence;
             self.bytes = self.bytes.saturating_sub(entry.weight());
             self.by_id.remove(&entry.id);
-            pop(&mut self.by_thread, &entry.thread);
-            pop(&mut self.by_actor, &entry.actor);
-            let member = (entry.thread.clone(), entry.actor.clone());
-            if let Some(clocks) = self.by_member.get_mut(&member) {
-                clocks.remove(&entry.clock);
-                if clocks.is_empty() {
-                    self.by_member.remove(&member);
+            if let Some(sequences) = self.by_actor.get_mut(&entry.actor) {
+                sequences.pop_front();
+                if sequences.is_empty() {
+                    self.by_actor.remove(&entry.actor);
+                }
+            }
+            if let Some(thread) = self.by_thread.get_mut(&entry.thread) {
+                thread.drop_first(&entry);
+                if thread.sequences.is_empty() {
+                    self.by_thread.remove(&entry.thread);
                 }
             }
             if self.task_openers.front() == Some(&entry.sequence) {
@@ -142,18 +178,16 @@ impl Tail {
     }
 
     pub(super) fn thread(&self, thread: &str) -> Option<&Sequences> {
-        self.by_thread.get(thread)
+        self.by_thread.get(thread).map(|thread| &thread.sequences)
     }
 
     pub(super) fn actor(&self, actor: &str) -> Option<&Sequences> {
         self.by_actor.get(actor)
     }
 
-    /// Clocks of one actor on one thread, with the positions that hold them.
-    pub(super) fn member(&self, thread: &str, actor: &str) -> Option<&BTreeMap<u64, u64>> {
-        let (thread, _) = self.by_thread.get_key_value(thread)?;
-        let (actor, _) = self.by_actor.get_key_value(actor)?;
-        self.by_member.get(&(thread.clone(), actor.clone()))
+    /// Clocks of one actor on one thread.
+    pub(super) fn member(&self, thread: &str, actor: &str) -> Option<&Clocks> {
+        self.by_thread.get(thread)?.members.get(actor)
     }
 
     /// Threads with records in the tail, each with its first position there, ascending, after `after`.
@@ -161,7 +195,7 @@ impl Tail {
         let mut threads: Vec<_> = self
             .by_thread
             .iter()
-            .filter_map(|(name, sequences)| sequences.front().map(|first| (*first, name.clone())))
+            .filter_map(|(name, thread)| thread.sequences.front().map(|first| (*first, name.clone())))
             .filter(|(first, _)| *first > after)
             .collect();
         threads.sort_unstable();
@@ -169,11 +203,15 @@ impl Tail {
     }
 }
 
-fn pop(map: &mut HashMap<Arc<str>, Sequences>, name: &Arc<str>) {
-    if let Some(sequences) = map.get_mut(name) {
-        sequences.pop_front();
-        if sequences.is_empty() {
-            map.remove(name);
+impl Thread {
+    /// Forgets the first entry.
+    fn drop_first(&mut self, entry: &TailEntry) {
+        self.sequences.pop_front();
+        if let Some(clocks) = self.members.get_mut(&entry.actor) {
+            clocks.remove(&entry.clock);
+            if clocks.is_empty() {
+                self.members.remove(&entry.actor);
+            }
         }
     }
 }
