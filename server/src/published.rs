@@ -17,9 +17,9 @@ use tokio::sync::watch;
 use crate::wire;
 
 /// Most records kept for streams.
-const RECENT_RECORDS_MAX: usize = 4096;
+const RECENT_RECORDS_MAX: usize = 2048;
 /// Most bytes of bodies kept for streams.
-const RECENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A record with its stream frames, each serialised once for all subscribers, when the first one asks.
 #[derive(Debug)]

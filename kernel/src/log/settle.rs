@@ -15,7 +15,7 @@ const SETTLE_BYTES: usize = 4 * 1024 * 1024;
 
 /// With this much of the journal in use it is worth a transaction, in bytes: [`Log::settle`] is best called then, or
 /// when nothing has been appended for a while. Each transaction costs two syncs, which the appends feel.
-pub const SETTLE_DUE_BYTES: usize = 1024 * 1024;
+pub const SETTLE_DUE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Groups that are dropped from memory under one lock, which readers and the writer wait for.
 const DROPPED_AT_ONCE: usize = 64;
