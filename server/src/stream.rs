@@ -363,6 +363,8 @@ impl Follower {
                 // for this client and lies in one place. Should it have to wait for the disk, it says so itself
                 // (`crate::disk::wait`).
                 if inline && self.finds_much && !self.filter.is_of_one_thread() {
+                    // A client that takes all there is would keep the thread for milliseconds.
+                    tokio::task::yield_now().await;
                     read().map_err(unreadable)?
                 } else {
                     blocking(read).await?
