@@ -131,7 +131,11 @@ fn beside_a_writer(
     let before = minter.merges;
     for round in 0..size.rounds * 2 {
         let mut minted = || -> Vec<StoredRecord> { (0..time.as_millis()).map(|_| book.mint()).collect() };
-        let records = [minted(), minted()];
+        // In the order in which they are folded: the log's.
+        let mut records = [minted(), minted()];
+        if round % 2 == 1 {
+            records.reverse();
+        }
         let mut with_and_without = [None; 4];
         let turns = if round % 2 == 0 { [0, 1, 2, 3] } else { [3, 2, 1, 0] };
         for turn in turns {

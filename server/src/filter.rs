@@ -21,8 +21,10 @@ use crate::{
 /// Records looked at in one step; where rules are asked about each, so many fewer.
 pub(crate) const STEP_RECORDS: usize = 1024;
 const COSTLY_STEP_RECORDS: usize = 256;
-/// A step ends once it has this many bytes for the client, or has read that many times sixteen.
+/// A step ends once it has this many bytes for the client.
 pub(crate) const STEP_BYTES: usize = 128 * 1024;
+/// Or has looked at bodies of this many, for it or not.
+pub(crate) const STEP_READ_BYTES: usize = 16 * STEP_BYTES;
 
 /// Which records a stream carries.
 #[derive(Debug, Clone, Default)]
@@ -35,9 +37,9 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Whether the index of one thread leads to all that it lets through.
-    pub(crate) fn is_of_one_thread(&self) -> bool {
-        self.threads.len() == 1
+    /// Whether it asks no more of a record than who wrote it, and which act it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.threads.is_empty() && self.kind.is_none()
     }
 
     pub(crate) fn passes(&self, stored: &StoredRecord, viewer: &Viewer) -> bool {
@@ -135,7 +137,7 @@ pub(crate) fn step_through_log(
             }
             wire::write_frame(&mut chunk, record, passes.viewer.sees_provenance());
         }
-        let more = looked_at < most && chunk.len() < STEP_BYTES && read_bytes < 16 * STEP_BYTES;
+        let more = looked_at < most && chunk.len() < STEP_BYTES && read_bytes < STEP_READ_BYTES;
         if !more {
             reached = sequence;
         }

@@ -18,7 +18,8 @@ use crate::wire;
 
 /// Most records kept for streams.
 const RECENT_RECORDS_MAX: usize = 2048;
-/// Most bytes of bodies kept for streams.
+/// Most bytes of bodies kept for streams. Beyond both, one group is kept whole until the next: streams that wait for it
+/// take it from here, and not each for itself from the log.
 const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A record with its stream frames, each serialised once for all subscribers, when the first one asks.
@@ -75,6 +76,7 @@ impl Published {
     /// `reformed` says that state is the same but in another form.
     pub(crate) fn publish(&self, world: &World, reformed: bool, written: &[Vec<Arc<StoredRecord>>]) {
         let mut last = None;
+        let first = written.iter().flatten().next().map(|stored| stored.sequence);
         {
             let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
             for stored in written.iter().flatten() {
@@ -83,7 +85,8 @@ impl Published {
                 recent.frames.push_back(Arc::new(Frame::new(stored.clone())));
             }
             while recent.frames.len() > RECENT_RECORDS_MAX || recent.bytes > RECENT_BYTES_MAX {
-                let Some(frame) = recent.frames.pop_front() else { break };
+                let is_older = |frame: &mut Arc<Frame>| first.is_none_or(|at| frame.stored.sequence < at);
+                let Some(frame) = recent.frames.pop_front_if(is_older) else { break };
                 recent.bytes = recent.bytes.saturating_sub(frame.stored.record.body.len());
             }
         }
@@ -136,5 +139,48 @@ impl Published {
         let first = recent.frames.front()?.stored.sequence;
         let skip = usize::try_from((sequence + 1).checked_sub(first)?).ok()?;
         Some(recent.frames.iter().skip(skip).take(limit).cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spl_kernel::{
+        draft::Draft,
+        json::Json,
+        record::{Act, Origin, Provenance},
+        time::UnixMillis,
+    };
+
+    use super::*;
+
+    /// Records with bodies of `size` bytes, one after the other from `first`.
+    fn group(first: u64, count: usize, size: usize) -> Vec<Vec<Arc<StoredRecord>>> {
+        let body = Json::object([("text", "x".repeat(size).as_str().into())]);
+        let draft = Draft::new("th.a", "did:sync:user:a", Act::Put, body).unwrap();
+        let stored = |sequence| {
+            let id = draft.id_at(sequence).unwrap();
+            Arc::new(StoredRecord {
+                sequence,
+                committed_at: UnixMillis(0),
+                record: draft.clone().into_record(id, sequence),
+                provenance: Provenance::without_credential(Origin::Posted),
+            })
+        };
+        vec![(first..).take(count).map(stored).collect()]
+    }
+
+    #[test]
+    fn a_group_is_kept_until_the_next_however_large_it_is() {
+        let (world, published) = (World::default(), Published::new(World::default(), Head::EMPTY));
+        let has = |after| published.recent_after(after, usize::MAX).map(|frames| frames.len());
+        published.publish(&world, false, &group(1, 10, 10));
+        assert_eq!((has(0), has(4), has(10)), (Some(10), Some(6), Some(0)));
+        let many = RECENT_RECORDS_MAX + 500;
+        published.publish(&world, false, &group(11, many, 10));
+        assert_eq!((has(9), has(10)), (None, Some(many)), "those before it went, none of its own");
+        published.publish(&world, false, &group(11 + many as u64, 30, RECENT_BYTES_MAX / 20));
+        assert_eq!((has(9 + many as u64), has(10 + many as u64)), (None, Some(30)));
+        published.publish(&world, false, &group(41 + many as u64, 1, 10));
+        assert_eq!((has(20 + many as u64), has(21 + many as u64)), (None, Some(20)), "as many as may be");
     }
 }

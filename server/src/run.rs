@@ -13,6 +13,7 @@ use spl_kernel::log::verify::chain_of_causes;
 use spl_projections::Secret;
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, watch},
     task::JoinHandle,
@@ -228,6 +229,7 @@ async fn serve(
         stream_budget: Budget::new(STREAM_BUDGET_BYTES),
         parsing: Arc::new(Semaphore::new(PARSING_MAX)),
         scanning: Arc::new(Semaphore::new(SCANNING_MAX)),
+        catching_up: Semaphore::new(Handle::current().metrics().num_workers().saturating_sub(1)),
         streams: Arc::default(),
         verifying: Arc::new(Semaphore::new(1)),
         backing_up: Arc::new(Semaphore::new(2)),

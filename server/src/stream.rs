@@ -32,7 +32,7 @@ use tokio::{
 use crate::{
     app::App,
     env,
-    filter::{Filter, Floor, Passes, STEP_BYTES, STEP_RECORDS, Step, step_through_log},
+    filter::{Filter, Floor, Passes, STEP_BYTES, STEP_READ_BYTES, STEP_RECORDS, Step, step_through_log},
     open_streams::Counted,
     problem::Problem,
     published::Frame,
@@ -272,6 +272,10 @@ impl Follower {
                 if !chunk.is_empty() {
                     return Ok(chunk);
                 }
+                if self.cursor < end {
+                    // Much of which nothing is for this client: others have the thread before it looks on.
+                    tokio::task::yield_now().await;
+                }
                 continue;
             }
             let mut due = self.next_heartbeat;
@@ -356,28 +360,36 @@ impl Follower {
         let recent = self.app.published.recent_after(self.cursor, STEP_RECORDS).filter(|_| inline);
         let step = match recent {
             Some(frames) => self.step_through_recent(seen, &frames, end),
-            None => {
-                let (app, passes, cursor) = (self.app.clone(), self.passes(seen), self.cursor);
-                let read = move || step_through_log(&app, &passes, cursor, end);
-                // To hand it to another thread costs as much as a fifth of such a step, where what comes next is
-                // for this client and lies in one place. Should it have to wait for the disk, it says so itself
-                // (`crate::disk::wait`).
-                if inline && self.finds_much && !self.filter.is_of_one_thread() {
-                    // A client that takes all there is would keep the thread for milliseconds.
-                    tokio::task::yield_now().await;
-                    read().map_err(unreadable)?
-                } else {
-                    blocking(read).await?
-                }
-            }
+            None => self.step_through_log(seen, end).await?,
         };
         let chunk = charged(&self.app.stream_budget, step.chunk).await;
-        self.finds_much = chunk.len() >= STEP_BYTES;
         if !chunk.is_empty() {
             self.sent = step.last;
         }
         self.cursor = step.reached;
         Ok(chunk)
+    }
+
+    async fn step_through_log(&mut self, seen: &Seen, end: u64) -> Result<Step, Ended> {
+        let (app, passes, cursor) = (self.app.clone(), self.passes(seen), self.cursor);
+        let read = move || step_through_log(&app, &passes, cursor, end);
+        // To hand it to another thread costs as much as a fifth of such a step, where what comes next is for this
+        // client and nothing of it is parsed. Should it have to wait for the disk, it says so itself
+        // (`crate::disk::wait`).
+        let quick = self.finds_much && self.filter.is_plain() && !seen.viewer.is_narrowed();
+        let turn = if quick {
+            // A client that takes all there is would keep the thread for milliseconds.
+            tokio::task::yield_now().await;
+            self.app.catching_up.try_acquire().ok()
+        } else {
+            None
+        };
+        let step = match turn {
+            Some(_turn) => read().map_err(unreadable)?,
+            None => blocking(read).await?,
+        };
+        self.finds_much = step.chunk.len() >= STEP_BYTES;
+        Ok(step)
     }
 
     fn passes(&self, seen: &Seen) -> Passes {
@@ -387,7 +399,7 @@ impl Follower {
     fn step_through_recent(&self, seen: &Seen, frames: &[Arc<Frame>], end: u64) -> Step {
         let passes = self.passes(seen);
         let mut taken: Vec<Bytes> = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut read_bytes) = (0, 0);
         let (mut reached, mut last) = (self.cursor, self.sent);
         for frame in frames.iter().take_while(|f| f.stored.sequence <= end) {
             if passes.carries(&frame.stored) {
@@ -397,7 +409,8 @@ impl Follower {
                 taken.push(frame);
             }
             reached = frame.stored.sequence;
-            if bytes >= STEP_BYTES {
+            read_bytes += frame.stored.record.body.len();
+            if bytes >= STEP_BYTES || read_bytes >= STEP_READ_BYTES {
                 break;
             }
         }

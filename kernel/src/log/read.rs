@@ -73,6 +73,19 @@ impl Bytes<'_> {
 
 type Row<'a> = (u64, Bytes<'a>);
 
+/// A row as the engine found it: to be called where its panics are caught, for it follows what a damaged page says of
+/// where a row lies only when it is asked for the row's bytes.
+fn found<'a>((first, bytes): (AccessGuard<'_, u64>, AccessGuard<'a, &'static [u8]>)) -> Row<'a> {
+    (first.value(), sound(bytes))
+}
+
+/// The same of a row's bytes.
+fn sound<'a>(bytes: AccessGuard<'a, &'static [u8]>) -> Bytes<'a> {
+    // Where this does not panic it does not later on.
+    std::hint::black_box(bytes.value());
+    Bytes::File(bytes)
+}
+
 /// Hears of a row's key and bytes, and says whether to go on.
 type Visit<'a> = dyn FnMut(u64, &[u8]) -> Result<bool, StoreError> + 'a;
 
@@ -103,9 +116,7 @@ impl Reader {
         if let Some((first, bytes)) = self.pending.row_at(sequence) {
             return Ok(Some((first, Bytes::Memory(bytes))));
         }
-        let row =
-            guarded::<_, StoreError>(|| Ok(self.rows.0.range(..=sequence)?.next_back().transpose()?))?;
-        Ok(row.map(|(first, bytes)| (first.value(), Bytes::File(bytes))))
+        guarded(|| Ok(self.rows.0.range(..=sequence)?.next_back().transpose()?.map(found)))
     }
 
     /// The row that begins at a position.
@@ -113,7 +124,7 @@ impl Reader {
         if let Some((at, bytes)) = self.pending.row_at(first) {
             return Ok((at == first).then_some(Bytes::Memory(bytes)));
         }
-        guarded(|| Ok(self.rows.0.get(first)?.map(Bytes::File)))
+        guarded(|| Ok(self.rows.0.get(first)?.map(sound)))
     }
 
     /// Calls `visit` with each row that begins from `start` to `end`, in order, until it says false.
@@ -121,8 +132,10 @@ impl Reader {
         let in_file = self.pending.first().map_or(end, |first| end.min(first.saturating_sub(1)));
         if start <= in_file {
             let mut rows = guarded::<_, StoreError>(|| Ok(self.rows.0.range(start..=in_file)?))?;
-            while let Some((first, bytes)) = guarded::<_, StoreError>(|| Ok(rows.next().transpose()?))? {
-                if !visit(first.value(), bytes.value())? {
+            while let Some((first, bytes)) =
+                guarded::<_, StoreError>(|| Ok(rows.next().transpose()?.map(found)))?
+            {
+                if !visit(first, bytes.value())? {
                     return Ok(());
                 }
             }

@@ -15,6 +15,7 @@ const SETTLE_BYTES: usize = 4 * 1024 * 1024;
 
 /// With this much of the journal in use it is worth a transaction, in bytes: [`Log::settle`] is best called then, or
 /// when nothing has been appended for a while. Each transaction costs two syncs, which the appends feel.
+/// It is the length of a segment: where moving one takes longer than filling the next, the journal grows.
 pub const SETTLE_DUE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Groups that are dropped from memory under one lock, which readers and the writer wait for.

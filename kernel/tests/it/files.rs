@@ -14,7 +14,11 @@ use spl_fixtures::{
 };
 use spl_kernel::{
     commit::Chain,
-    log::{LogSource, ReadOnlyLog, error::OpenError, index_path, journal_path},
+    log::{
+        LogSource, ReadOnlyLog,
+        error::{OpenError, StoreError},
+        index_path, journal_path,
+    },
     record::{Act, StoredRecord},
 };
 use tempfile::TempDir;
@@ -337,6 +341,32 @@ fn a_lost_page_is_refused_reported_or_harmless() {
         damaged[page * 4096..][..4096].fill_with(|| if noise { random.bits() as u8 } else { 0 });
         let _ = survives(&path, &damaged, i % 4 == 0, &good, &format!("page {page} lost"));
     }
+}
+
+/// A leaf begins with its type, then how many rows it has, then where the value of each ends: the engine believes that
+/// when it is asked for a value, later than for the row.
+#[test]
+fn a_leaf_whose_values_end_outside_of_it_is_reported_by_every_read() {
+    let bytes = sample();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log.redb");
+    let leaves = (0..bytes.len()).step_by(4096).filter(|at| bytes[*at] == 1 && bytes[at + 2] > 0);
+    let mut reported = [0; 3];
+    for leaf in leaves {
+        let mut damaged = bytes.to_vec();
+        damaged[leaf + 4..leaf + 8].fill(0x7f);
+        std::fs::write(&path, &damaged).unwrap();
+        // Where the last row lies the log is refused.
+        let Ok(log) = ReadOnlyLog::open(&path) else { continue };
+        let reader = log.reader().unwrap();
+        let reads: [Result<(), StoreError>; 3] = [
+            reader.scan(0, &mut |_| true),
+            (1..=log.head().sequence).try_for_each(|sequence| reader.record(sequence).map(|_| ())),
+            (1..=log.head().sequence).try_for_each(|sequence| reader.commit_of(sequence).map(|_| ())),
+        ];
+        reported.iter_mut().zip(reads).for_each(|(reported, read)| *reported += usize::from(read.is_err()));
+    }
+    assert!(reported.iter().all(|reads| *reads > 3), "{reported:?}");
 }
 
 #[test]

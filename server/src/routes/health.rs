@@ -42,7 +42,12 @@ fn warnings(app: &Instance) -> Vec<String> {
     if app.writer.condition().log_failed() {
         warnings.push("the log has failed: nothing is written until a restart".to_owned());
     }
-    if app.writer.condition().index_failed() {
+    if app.log.index().is_unreadable() {
+        warnings.push(
+            "the index cannot be read: stop the instance, delete log.index.redb, and start it again"
+                .to_owned(),
+        );
+    } else if app.writer.condition().index_failed() {
         warnings.push("the index file has failed: it is built up again at the next start".to_owned());
     }
     let last = app.log.head().committed_at;
@@ -64,7 +69,6 @@ fn warnings(app: &Instance) -> Vec<String> {
 }
 
 fn summary(app: &Instance) -> Value {
-    let mut warnings = warnings(app);
     let condition = app.writer.condition();
     let mode = app.mode(&app.published.world());
     let mut degraded = condition.log_failed() || condition.index_failed();
@@ -74,10 +78,6 @@ fn summary(app: &Instance) -> Value {
         .inspect_err(|error| tracing::error!(cause = %chain_of_causes(error), "the index could not be read"))
         .ok();
     if app.log.index().is_unreadable() {
-        warnings.push(
-            "the index cannot be read: stop the instance, delete log.index.redb, and start it again"
-                .to_owned(),
-        );
         degraded = true;
         records = None;
     }
@@ -90,7 +90,7 @@ fn summary(app: &Instance) -> Value {
         "instance_did": app.did,
         "uptime_seconds": env::monotonic().duration_since(app.started).as_secs(),
         "auth": { "required": matches!(mode, Mode::Bootstrap | Mode::Secure), "mode": mode.as_str() },
-        "warnings": warnings,
+        "warnings": warnings(app),
     })
 }
 

@@ -147,6 +147,29 @@ fn they_end_when_their_token_expires() {
     }
 }
 
+/// However much of the log a stream still has to carry, it is decided anew before each part of it.
+#[test]
+fn a_stream_that_catches_up_ends_with_its_token() {
+    const RECORDS: u64 = 3000;
+    let node = Node::disk();
+    let admin = node.admin();
+    let token = admin.contributor(ALICE);
+    // More than the connection's buffers hold, and than is kept for streams.
+    let text = "x".repeat(10 * 1024);
+    for _ in 0..RECORDS / 500 {
+        let records: Vec<Value> =
+            (0..500).map(|n| record("much", ADMIN, json!({ "n": n, "text": text }))).collect();
+        admin.post("/v1/records", &json!({ "records": records })).is(201);
+    }
+    let last = admin.head();
+    let mut stream = node.as_token(&token).events_after("/v1/events/stream", 0);
+    let carried: Vec<u64> = (0..200).map(|_| stream.record().id.expect("an id")).collect();
+    admin.delete(&format!("/v1/tokens/{}", token.id)).is(200);
+    let rest = ids(&ends_revoked(&mut stream));
+    assert!(carried.iter().chain(&rest).is_sorted_by(|a, b| a < b));
+    assert!(rest.last().is_some_and(|end| *end < last), "all {RECORDS} were sent after the token's end");
+}
+
 #[test]
 fn a_quiet_stream_ends_at_the_moment_of_expiry_by_itself() {
     let node = Node::memory();

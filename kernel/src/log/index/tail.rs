@@ -76,12 +76,16 @@ fn named<'a, V: Default>(map: &'a mut Map<Arc<str>, V>, name: &str) -> (Arc<str>
     (slot.key().clone(), slot.into_mut())
 }
 
-/// Memory of an entry beside what its effect names: itself, its places in the maps, its names.
-const ENTRY_BYTES: usize = 512;
+/// Memory of an entry beside its names and what its effect names: itself, its places in the maps, and the maps of a
+/// thread that has no other.
+const ENTRY_BYTES: usize = 768;
 
 impl TailEntry {
     fn weight(&self) -> usize {
-        ENTRY_BYTES + self.effect.fulfills.len() * size_of::<RecordId>()
+        ENTRY_BYTES
+            + self.thread.len()
+            + self.actor.len()
+            + self.effect.fulfills.len() * size_of::<RecordId>()
     }
 }
 
