@@ -103,8 +103,8 @@ pub(crate) struct Instance {
     pub(crate) parsing: Arc<Semaphore>,
     /// Walks over records that go on at a time.
     pub(crate) scanning: Arc<Semaphore>,
-    /// Streams that read the log on a thread that serves, at a time: fewer than there are such threads, so that
-    /// requests never wait for all of them.
+    /// Streams that read the log on a thread that serves, at a time: one such thread is left to requests where
+    /// there are several.
     pub(crate) catching_up: Semaphore,
     pub(crate) streams: Arc<OpenStreams>,
     pub(crate) verifying: Arc<Semaphore>,

@@ -229,7 +229,7 @@ async fn serve(
         stream_budget: Budget::new(STREAM_BUDGET_BYTES),
         parsing: Arc::new(Semaphore::new(PARSING_MAX)),
         scanning: Arc::new(Semaphore::new(SCANNING_MAX)),
-        catching_up: Semaphore::new(Handle::current().metrics().num_workers().saturating_sub(1)),
+        catching_up: Semaphore::new(Handle::current().metrics().num_workers().saturating_sub(1).max(1)),
         streams: Arc::default(),
         verifying: Arc::new(Semaphore::new(1)),
         backing_up: Arc::new(Semaphore::new(2)),

@@ -374,13 +374,13 @@ impl Follower {
         let (app, passes, cursor) = (self.app.clone(), self.passes(seen), self.cursor);
         let read = move || step_through_log(&app, &passes, cursor, end);
         // To hand it to another thread costs as much as a fifth of such a step, where what comes next is for this
-        // client and nothing of it is parsed. Should it have to wait for the disk, it says so itself
-        // (`crate::disk::wait`).
+        // client and nothing of it is parsed; and where many do, they take the processors from those that serve. Should
+        // it have to wait for the disk, it says so itself (`crate::disk::wait`).
         let quick = self.finds_much && self.filter.is_plain() && !seen.viewer.is_narrowed();
         let turn = if quick {
             // A client that takes all there is would keep the thread for milliseconds.
             tokio::task::yield_now().await;
-            self.app.catching_up.try_acquire().ok()
+            self.app.catching_up.acquire().await.ok()
         } else {
             None
         };
