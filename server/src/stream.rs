@@ -354,13 +354,13 @@ impl Follower {
     }
 
     /// What comes next after the cursor, which it moves: an empty chunk where nothing of it is for this client.
-    async fn advance(&mut self, seen: &Seen, end: u64) -> Result<Bytes, Ended> {
+    async fn advance(&mut self, seen: &Arc<Seen>, end: u64) -> Result<Bytes, Ended> {
         // Rules that are asked about each record do not run where other streams wait for their turn.
         let inline = !seen.viewer.is_costly();
         let recent = self.app.published.recent_after(self.cursor, STEP_RECORDS).filter(|_| inline);
         let step = match recent {
             Some(frames) => self.step_through_recent(seen, &frames, end),
-            None => self.step_through_log(seen, end).await?,
+            None => self.step_through_log(seen.clone(), end).await?,
         };
         let chunk = charged(&self.app.stream_budget, step.chunk).await;
         if !chunk.is_empty() {
@@ -370,9 +370,8 @@ impl Follower {
         Ok(chunk)
     }
 
-    async fn step_through_log(&mut self, seen: &Seen, end: u64) -> Result<Step, Ended> {
-        let (app, passes, cursor) = (self.app.clone(), self.passes(seen), self.cursor);
-        let read = move || step_through_log(&app, &passes, cursor, end);
+    async fn step_through_log(&mut self, mut seen: Arc<Seen>, end: u64) -> Result<Step, Ended> {
+        let app = self.app.clone();
         // To hand it to another thread costs as much as a fifth of such a step, where what comes next is for this
         // client and nothing of it is parsed; and where many do, they take the processors from those that serve. Should
         // it have to wait for the disk, it says so itself (`crate::disk::wait`).
@@ -380,10 +379,15 @@ impl Follower {
         let turn = if quick {
             // A client that takes all there is would keep the thread for milliseconds.
             tokio::task::yield_now().await;
-            self.app.catching_up.acquire().await.ok()
+            let turn = app.catching_up.acquire().await.ok();
+            // Where many wait, a token may have ended meanwhile.
+            seen = self.look()?;
+            turn
         } else {
             None
         };
+        let (of, passes, cursor) = (app.clone(), self.passes(&seen), self.cursor);
+        let read = move || step_through_log(&of, &passes, cursor, end);
         let step = match turn {
             Some(_turn) => read().map_err(unreadable)?,
             None => blocking(read).await?,

@@ -114,6 +114,34 @@ fn a_reader_that_slept_through_twenty_thousand_records_gets_them_all() {
     assert!(peak < 300, "the instance took {peak} MiB");
 }
 
+/// A stream looks at so much at a time, and goes on where it stopped.
+#[test]
+fn what_is_for_a_stream_is_found_behind_much_that_is_not() {
+    let server = Server::disk();
+    let mut client = server.client();
+    let queries = ["kind=wanted.v1", "act=KNOW", "thread=th.wanted"];
+    let mut live = queries.map(|query| server.events(&format!("/v1/events/stream?{query}"), ""));
+    let mut sent = Vec::new();
+    let mut wanted = envelope("th.wanted", "did:sync:user:a", None, &json!({ "kind": "wanted.v1" }));
+    wanted["act"] = "KNOW".into();
+    // More bytes than one look takes, then many records: of the log more than one look takes. Last some that end a
+    // test which would wait for what it does not get.
+    for (count, size) in [(40, 150 * 1024), (999, 10), (999, 10), (0, 0), (0, 0), (0, 0)] {
+        let other = json!({ "kind": "other.v1", "text": "x".repeat(size) });
+        let mut records = vec![envelope("th.much", "did:sync:user:a", None, &other); count];
+        records.push(wanted.clone());
+        client.post(&json!({ "records": records })).is(201);
+        sent.push(server.metric("spl_log_records"));
+    }
+    let some = &sent[..3];
+    live.iter_mut().for_each(|stream| assert_eq!(stream.sequences(some.len()), some));
+    // And from the log.
+    for query in queries {
+        let mut late = server.events(&format!("/v1/events/stream?{query}"), "last-event-id: 0\r\n");
+        assert_eq!(late.sequences(some.len()), some, "{query}");
+    }
+}
+
 #[test]
 fn two_hundred_subscribers_all_get_everything() {
     const RECORDS: u64 = 50;
